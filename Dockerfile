@@ -1,0 +1,52 @@
+# One file for all of our images, so that the heavy layer, Python and the locked packages, exists once:
+# tracking runs on `base` as it is, trainer and deploy add little to it, and deploy bakes models onto it.
+# There is no "syntax" line, because that would be one more image to pull.
+#
+# What comes from Debian is pinned here; the `*` leaves room for Debian's own security revisions.
+ARG PYTHON_IMAGE=python:3.13.5-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS uv
+RUN --mount=type=bind,source=lock/bootstrap.txt,target=/bootstrap.txt \
+    pip install --no-cache-dir --no-deps --require-hashes --target /uv -r /bootstrap.txt
+
+FROM ${PYTHON_IMAGE} AS base
+ARG DEBIAN_FRONTEND=noninteractive
+# nginx is what the entry point of an image made by build-docker starts; it runs as our user, so it needs
+# its directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    apt-get update && apt-get install -y --no-install-recommends 'nginx=1.26.3-3*' \
+    && useradd --uid 10001 --create-home --home-dir /home/stack stack \
+    && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
+    && chown -R stack:stack /var/log/nginx /var/lib/nginx
+# Compiling here, the standard library included, is what makes the containers start fast: they run as a
+# user who can't write the byte code. After that pip finds everything that build-docker asks it to install.
+RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
+    --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
+    --mount=type=cache,target=/root/.cache/uv \
+    /uv/bin/uv pip install --system --link-mode copy --compile-bytecode --no-deps --require-hashes \
+    -r /runtime.txt \
+    && python -m compileall -q -j 0 "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+ENV HOME=/home/stack \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    GIT_PYTHON_REFRESH=quiet \
+    MLFLOW_DISABLE_TELEMETRY=true
+USER 10001:10001
+
+FROM base AS trainer
+WORKDIR /trainer
+COPY --chmod=755 trainer/ ./
+CMD ["python", "train.py"]
+
+FROM base AS deploy
+ARG DEBIAN_FRONTEND=noninteractive
+# Root, because the Docker socket is root's; whoever holds that socket is root on the host anyway.
+USER 0:0
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    apt-get update && apt-get install -y --no-install-recommends \
+    'docker-cli=26.1.5*' 'docker-compose=2.26.1-4*' 'docker-buildx=0.13.1*'
+WORKDIR /stack
+CMD ["python", "-m", "serving.deploy", "--docker"]

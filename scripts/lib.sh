@@ -1,0 +1,52 @@
+# Sourced by the scripts: usage, progress lines, and the virtual environment that is made from the lock.
+# shellcheck shell=bash
+export MLFLOW_DISABLE_TELEMETRY=true
+
+say() { echo "==> $*"; }
+
+# fail STATUS WHAT: one clear message; status 1 says that it failed, 2 that the usage was wrong
+fail() {
+    echo "$(basename "$0"): $2" >&2
+    exit "$1"
+}
+
+# The comment at the top of a script is its usage.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
+usage_if_asked() {
+    case "${1:-}" in -h | --help)
+        usage
+        exit 0
+        ;;
+    esac
+}
+
+# find_python: print a Python of a version that the lock holds for
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $(python3 --version 2>&1 || true); install one, or set PYTHON to its path"
+}
+
+# use_venv [dev]: make .venv from the lock, or bring it up to date; nothing to do is the usual case
+use_venv() {
+    local locks=(lock/runtime.txt) wanted installed
+    [ "${1:-}" != dev ] || locks+=(lock/dev.txt)
+    installed=$(cat .venv/installed 2>/dev/null || true)
+    wanted=$(cat lock/runtime.txt lock/dev.txt lock/bootstrap.txt | cksum)
+    case "$installed" in "$wanted dev" | "$wanted ${1:-runtime}") return ;; esac
+    say "installing the locked packages into .venv (once, about 20 s)"
+    rm -f .venv/installed
+    local python
+    python=$(find_python)
+    [ -x .venv/bin/python ] || "$python" -m venv .venv || fail 1 "can't make a virtual environment; on Debian: apt-get install python3-venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r lock/bootstrap.txt &&
+        .venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${locks[@]}" ||
+        fail 1 "installing the packages failed, see above; mend the cause and run this again"
+    echo "$wanted ${1:-runtime}" >.venv/installed
+}

@@ -1,0 +1,1 @@
+"""What turns a registered model version into a running model server, and what talks to that server."""

@@ -1,0 +1,1 @@
+"""What both modes stand on: the settings, the one poller, and the two ways to run the parts."""

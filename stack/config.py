@@ -1,0 +1,88 @@
+"""The settings of the stack, from environment variables and the file .env: no other module reads them."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from stack.errors import StackError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+# What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
+_IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting, checked; .env.example says what each is for.
+
+    ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
+    ``tracking_port`` and ``serving_port`` are where they are published on this machine.
+    """
+
+    project: str
+    model_name: str
+    tracking_port: int
+    serving_port: int
+    tracking_url: str
+    home: Path
+
+    @property
+    def own_tracking_url(self) -> str:
+        """Where the stack's own tracking server answers on this machine."""
+        return f"http://127.0.0.1:{self.tracking_port}"
+
+    @property
+    def serving_url(self) -> str:
+        """Where the model server answers on this machine."""
+        return f"http://127.0.0.1:{self.serving_port}"
+
+    def client_environment(self) -> dict[str, str]:
+        """Return what a client of the tracking server, such as the trainer, reads from its environment."""
+        return {
+            "MLFLOW_TRACKING_URI": self.tracking_url,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MODEL_NAME": self.model_name,
+        }
+
+
+def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKOUT / ".env") -> Config:
+    """Read the settings; the environment goes before the file, as it does for Compose.
+
+    Raises:
+        StackError: if a value can't be used.
+
+    """
+    values = {name: value for name, value in dotenv_values(env_file).items() if value} | {
+        name: value for name, value in environ.items() if value
+    }
+    tracking_port = _port(values, "TRACKING_PORT", "5000")
+    serving_port = _port(values, "SERVING_PORT", "5002")
+    if tracking_port == serving_port:
+        raise StackError(f"TRACKING_PORT and SERVING_PORT are both {tracking_port}; give each its own")
+    model_name = values.get("MODEL_NAME", "iris")
+    if not _IMAGE_NAME.fullmatch(model_name):
+        raise StackError(
+            f"MODEL_NAME can't name an image: expected lower-case letters and digits, with single"
+            f" '.', '_' or '-' between them, found {model_name!r}; choose another name"
+        )
+    return Config(
+        project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
+        model_name=model_name,
+        tracking_port=tracking_port,
+        serving_port=serving_port,
+        tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
+        home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
+    )
+
+
+def _port(values: Mapping[str, str], name: str, default: str) -> int:
+    text = values.get(name, default)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise StackError(
+            f"{name} is not a port: expected a number from 1 to 65535, found {text!r}; change it"
+        )
+    return int(text)

@@ -1,0 +1,112 @@
+"""How a version is baked and served with Docker: an image by MLflow's build-docker, a Compose service.
+
+How the other parts are started with Docker, docker-compose.yml says.
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stack.config import CHECKOUT, Config
+from stack.errors import StackError
+
+_HEALTHY_WITHIN = 120
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine can be reached from here."""
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def base_image(config: Config) -> str:
+    """Name the image that holds Python and the locked packages; models are baked onto it."""
+    return f"{config.project}-base"
+
+
+def image(config: Config, version: str) -> str:
+    """Name the image of one model version."""
+    return f"{config.project}/{config.model_name}:{version}"
+
+
+def compose_command(config: Config, *arguments: str) -> list[str]:
+    """Build the command line of a Compose command on this stack."""
+    return [
+        "docker",
+        "compose",
+        f"--project-name={config.project}",
+        f"--project-directory={CHECKOUT}",
+        *arguments,
+    ]
+
+
+def serve_command(config: Config) -> list[str]:
+    """Build the command line that replaces what `serving` runs, and returns when that is healthy."""
+    wait = ("--wait", f"--wait-timeout={_HEALTHY_WITHIN}")
+    return compose_command(config, "up", "--detach", "--no-deps", *wait, "--scale=serving=1", "serving")
+
+
+def compose_environment(config: Config, version: str) -> dict[str, str]:
+    """Return the values that docker-compose.yml fills in, for one version of the model."""
+    return {
+        "MODEL_NAME": config.model_name,
+        "MODEL_VERSION": version,
+        "TRACKING_PORT": str(config.tracking_port),
+        "SERVING_PORT": str(config.serving_port),
+    }
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Bakes an image, and serves it as the Compose service `serving`."""
+
+    config: Config
+
+    def bake(self, version: str) -> None:
+        """Make the version's image with MLflow's build-docker; it gets its tag only when it is complete."""
+        import mlflow
+        from mlflow.models import build_docker
+
+        base = base_image(self.config)
+        if _run(["docker", "image", "inspect", base]).returncode != 0:
+            raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
+        os.environ.setdefault("BUILDKIT_PROGRESS", "quiet")
+        mlflow.set_tracking_uri(self.config.tracking_url)
+        try:
+            build_docker(
+                model_uri=f"models:/{self.config.model_name}/{version}",
+                name=image(self.config, version),
+                env_manager="local",
+                base_image=base,
+            )
+        except RuntimeError as error:
+            raise StackError(
+                f"baking {image(self.config, version)} failed ({error}); docker's output above says why"
+            ) from error
+
+    def serve(self, version: str) -> None:
+        """Serve the version's image in place of what is served now.
+
+        Raises:
+            StackError: if it does not become healthy; then nothing is served.
+
+        """
+        environment = compose_environment(self.config, version)
+        started = _run(serve_command(self.config), environment)
+        if started.returncode == 0:
+            return
+        log = _run(compose_command(self.config, "logs", "--no-color", "--tail=20", "serving"), environment)
+        _run(compose_command(self.config, "rm", "--stop", "--force", "serving"), environment)
+        raise StackError(
+            f"{image(self.config, version)} did not become healthy; its log ends:\n"
+            f"{log.stdout}{started.stderr}"
+        )
+
+
+def _run(
+    command: list[str], environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True)

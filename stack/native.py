@@ -1,0 +1,188 @@
+"""How the parts are started, and how a version is baked and served, without Docker: as local processes.
+
+All state lies in one directory: mlflow.db and artifacts/ of the tracking server, models/ with a directory
+for each baked version, logs/, and run/ with the locks of the processes.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from stack.config import CHECKOUT, Config
+from stack.errors import StackError
+from stack.processes import Process
+from stack.wait import not_healthy, wait_until
+
+# The order in which they start; they are stopped in the opposite order.
+PARTS = ("tracking", "trainer", "deploy", "serving")
+DATA = ("mlflow.db", "artifacts", "models", "logs", "run")
+_HEALTHY_WITHIN = 120
+# Settings of MLflow and uvicorn in the user's shell are for the user's own servers, not for these.
+_FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY")
+
+
+def part_environment(environ: Mapping[str, str], *server_env: Path, **values: str) -> dict[str, str]:
+    """Return the environment of a part: the user's, then the part's settings file, then ``values``."""
+    own = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
+    for file in server_env:
+        own |= {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return own | values
+
+
+def failure(process: Process, what: str) -> StackError:
+    """Return the error that says what befell ``process``, and shows the end of its log."""
+    return StackError(f"{process.name} {what}. The end of its log, {process.log}:\n{process.log_tail()}")
+
+
+@dataclass(frozen=True)
+class Native:
+    """Bakes a directory, and serves it from a local process; starts and stops all the parts.
+
+    ``on_wait`` is called again and again while something is waited for; what it raises ends the waiting.
+    """
+
+    config: Config
+    on_wait: Callable[[], None] = lambda: None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def process(self, name: str) -> Process:
+        """Return the process of that name, running or not."""
+        return Process(self.config.home, name)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether any process of the stack runs."""
+        return any(self.process(name).is_running() for name in ("up", *PARTS))
+
+    def model_directory(self, version: str) -> Path:
+        """Return where the version's baked files lie."""
+        return self.config.home / "models" / self.config.model_name / version
+
+    def bake(self, version: str) -> None:
+        """Fetch the version's files; they get their final place only when they are complete."""
+        from mlflow.artifacts import download_artifacts
+
+        target = self.model_directory(version)
+        partial = target.with_name(f"{version}.partial")
+        for directory in (partial, target):
+            shutil.rmtree(directory, ignore_errors=True)
+        partial.mkdir(parents=True)
+        download_artifacts(
+            artifact_uri=f"models:/{self.config.model_name}/{version}",
+            dst_path=str(partial),
+            tracking_uri=self.config.tracking_url,
+        )
+        partial.rename(target)
+
+    def serve(self, version: str) -> None:
+        """Serve the version's files in place of what is served now.
+
+        Raises:
+            StackError: if it does not become healthy; then nothing is served.
+
+        """
+        serving = self.process("serving")
+        # Holding "switch" tells whoever watches the parts that serving is replaced, not dead.
+        with self.process("switch").claim():
+            serving.stop()
+            serving.start(
+                [sys.executable, "-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app"],
+                part_environment(
+                    self.environ,
+                    CHECKOUT / "serving" / "server.env",
+                    UVICORN_HOST="127.0.0.1",
+                    UVICORN_PORT=str(self.config.serving_port),
+                    __pyfunc_model_path__=str(self.model_directory(version)),
+                ),
+                CHECKOUT,
+            )
+            try:
+                self._wait_healthy(serving, self.config.serving_url)
+            except StackError:
+                serving.stop()
+                raise
+
+    def start_tracking(self) -> None:
+        """Start the tracking server; return when it is healthy."""
+        home = self.config.home
+        tracking = self.process("tracking")
+        tracking.start(
+            [sys.executable, "-m", "mlflow", "server"],
+            part_environment(
+                self.environ,
+                CHECKOUT / "tracking" / "server.env",
+                MLFLOW_HOST="127.0.0.1",
+                MLFLOW_PORT=str(self.config.tracking_port),
+                MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home / 'mlflow.db'}",
+                MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
+            ),
+            home,
+        )
+        self._wait_healthy(tracking, self.config.own_tracking_url)
+
+    def run_trainer(self) -> str:
+        """Train and register a candidate; return what the trainer printed."""
+        return self._run("trainer", ["train.py"], CHECKOUT / "trainer")
+
+    def run_deploy(self) -> str:
+        """Bake the candidate and serve it; return what was printed."""
+        return self._run("deploy", ["-m", "serving.deploy", "--native"], CHECKOUT)
+
+    def check_servers(self) -> None:
+        """Raise StackError if the tracking server or the model server has ended by itself."""
+        for name in ("tracking", "serving"):
+            process = self.process(name)
+            switch = self.process("switch")
+            # Asked twice, for a switch that comes to its end between the questions.
+            if not (process.is_running() or switch.is_running() or process.is_running()):
+                process.signal_group(signal.SIGKILL)
+                raise failure(process, "has ended by itself, so the stack is stopped")
+
+    def stop(self) -> None:
+        """Stop all the parts."""
+        for name in reversed(PARTS):
+            self.process(name).stop()
+
+    def _wait_healthy(self, process: Process, url: str) -> None:
+        try:
+            wait_until(
+                lambda: not_healthy(url),
+                timeout=_HEALTHY_WITHIN,
+                alive=process.is_running,
+                on_wait=self.on_wait,
+            )
+        except StackError as error:
+            raise failure(process, f"did not start: {error}") from error
+
+    def _run(self, name: str, arguments: list[str], cwd: Path) -> str:
+        process = self.process(name)
+        child = process.start(
+            [sys.executable, *arguments],
+            part_environment(
+                self.environ,
+                **self.config.client_environment(),
+                TRACKING_PORT=str(self.config.tracking_port),
+                SERVING_PORT=str(self.config.serving_port),
+                STACK_HOME=str(self.config.home),
+            ),
+            cwd,
+        )
+        while (status := _status(child)) is None:
+            self.on_wait()
+        if status != 0:
+            raise failure(process, f"failed with status {status}")
+        return process.log_tail()
+
+
+def _status(child: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return child.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        return None

@@ -1,0 +1,143 @@
+"""Local processes that outlive the command that started them, each known by a name.
+
+A process holds a lock on a file of that name for as long as it lives (it inherits the locked file), so
+"is it running" has one answer for every command, and a process id that now belongs to somebody else is
+never taken for ours. The file's text is the process id, which is also the id of its process group.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from stack.errors import StackError
+from stack.wait import Clock, wait_until
+
+
+@dataclass(frozen=True)
+class Process:
+    """One named process with its state under ``home``: run/NAME.lock and logs/NAME.log."""
+
+    home: Path
+    name: str
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes, the last run's only."""
+        return self.home / "logs" / f"{self.name}.log"
+
+    @property
+    def lock(self) -> Path:
+        """The file that it holds locked."""
+        return self.home / "run" / f"{self.name}.lock"
+
+    def start(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, so that a terminal's Ctrl-C is not sent to it.
+
+        Raises:
+            StackError: if one of that name is running.
+
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.claim() as lock, self.log.open("wb") as log:
+            child = subprocess.Popen(
+                command,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+            write_pid(lock, child.pid)
+        return child
+
+    def claim(self) -> IO[str]:
+        """Lock the file for this process itself; closing the file, or the end of the process, unlocks it.
+
+        Raises:
+            StackError: if a process of that name is running.
+
+        """
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        file = self.lock.open("a+")
+        try:
+            # Whoever asks `is_running` holds the lock for an instant, hence more than one try.
+            wait_until(lambda: _try_lock(file, fcntl.LOCK_EX), timeout=0.5, clock=self.clock)
+        except StackError:
+            file.close()
+            raise StackError(
+                f"{self.name} is running already (process {self.pid()}); stop it first"
+            ) from None
+        write_pid(file, os.getpid())
+        return file
+
+    def pid(self) -> int:
+        """Return the id of the process that holds the lock, or held it last; 0 if there was none."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int(self.lock.read_text())
+        return 0
+
+    def is_running(self) -> bool:
+        """Whether the process lives."""
+        if not self.lock.exists():
+            return False
+        with self.lock.open() as file:
+            return _try_lock(file, fcntl.LOCK_SH) is not None
+
+    def stop(self, grace: float = 15) -> None:
+        """End it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended."""
+        if not self.is_running():
+            return
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5)):
+            self.signal_group(number)
+            with contextlib.suppress(StackError):
+                wait_until(lambda: self._still_there(), timeout=patience, clock=self.clock)
+                return
+        raise StackError(f"process {self.pid()} ({self.name}) does not end; end it by hand")
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid(), number)
+
+    def _still_there(self) -> str | None:
+        pid = self.pid()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        if self.is_running():
+            return "alive"
+        try:
+            os.killpg(pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return None
+        return "its children are alive"
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the end of its log, indented."""
+        if not self.log.exists():
+            return "    (it has no log)"
+        tail = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(f"    {line}" for line in tail) or "    (its log is empty)"
+
+
+def _try_lock(file: IO[str], kind: int) -> str | None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "locked"
+    return None
+
+
+def write_pid(file: IO[str], pid: int) -> None:
+    """Note in a lock file whose it is."""
+    file.truncate(0)
+    file.write(str(pid))
+    file.flush()

@@ -1,0 +1,96 @@
+"""The one poller, and the lines that tell a person what is being waited for."""
+
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+from urllib.parse import urlsplit
+
+from stack.errors import StackError
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time as the poller sees it, in seconds; tests bring their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class Progress:
+    """Tell what is going on now and how long it has taken: in place on a terminal, else now and then."""
+
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    clock: Clock = field(default_factory=Clock)
+    _what: str = ""
+    _since: float = 0.0
+    _told: float = 0.0
+
+    def start(self, what: str) -> None:
+        """Say that ``what`` has begun."""
+        self._what, self._since, self._told = what, self.clock.now(), self.clock.now()
+        self._write(f"==> {what}", end="" if self.out.isatty() else "\n")
+
+    def tick(self) -> None:
+        """Say that it is still going on: each second on a terminal, else every 10 seconds."""
+        if self.clock.now() - self._told >= (1 if self.out.isatty() else 10):
+            self._told = self.clock.now()
+            seconds = f"{self._told - self._since:.0f} s"
+            if self.out.isatty():
+                self._write(f"\r==> {self._what} ... {seconds}", end="")
+            else:
+                self._write(f"    still {self._what} ({seconds})")
+
+    def done(self) -> None:
+        """Say that it is done, and how long it took."""
+        seconds = f"{self.clock.now() - self._since:.1f} s"
+        self._write(f"\r==> {self._what}: {seconds}\033[K" if self.out.isatty() else f"    done in {seconds}")
+
+    def _write(self, text: str, end: str = "\n") -> None:
+        self.out.write(text + end)
+        self.out.flush()
+
+
+def wait_until(
+    ready: Callable[[], str | None],
+    *,
+    timeout: float,
+    alive: Callable[[], bool] = lambda: True,
+    on_wait: Callable[[], None] = lambda: None,
+    clock: Clock | None = None,
+    interval: float = 0.05,
+) -> None:
+    """Call ``ready`` every ``interval`` seconds until it returns None; what else it returns says why not yet.
+
+    Raises:
+        StackError: as soon as ``alive`` returns False, or after ``timeout`` seconds, with the last reason.
+
+    """
+    clock = clock or Clock()
+    deadline = clock.now() + timeout
+    while (reason := ready()) is not None:
+        if not alive():
+            raise StackError(f"it ended while it was waited for ({reason})")
+        if clock.now() >= deadline:
+            raise StackError(f"not ready after {timeout:.0f} s ({reason})")
+        on_wait()
+        clock.sleep(interval)
+
+
+def not_healthy(url: str) -> str | None:
+    """Ask ``url``/health once; return None if it answers 200, else why it did not.
+
+    A direct connection, because a proxy set in the environment must not come between local processes.
+    """
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url}/health: {error}"
+    finally:
+        connection.close()
+    return None if status == 200 else f"{url}/health: expected status 200, found {status}"
