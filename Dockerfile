@@ -20,7 +20,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
 # Compiling here, the standard library included, is what makes the containers start fast: they run as a
-# user who can't write the byte code. After that pip finds everything that build-docker asks it to install.
+# user who can't write the byte code. After that, pip finds all that build-docker asks it to install, and a
+# model that needs more than the lock holds fails to bake instead of fetching something unpinned.
 RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
     --mount=type=cache,target=/root/.cache/uv \
@@ -31,6 +32,7 @@ ENV HOME=/home/stack \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_INDEX=1 \
     GIT_PYTHON_REFRESH=quiet \
     MLFLOW_DISABLE_TELEMETRY=true
 USER 10001:10001

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Protocol
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -105,7 +106,8 @@ def main() -> int:
     def command() -> None:
         config = load_config()
         mode = arguments.mode(config) if arguments.mode else choose_mode(config)
-        version = deploy(MlflowClient(config.tracking_url), mode, config.model_name)
+        mlflow.set_tracking_uri(config.tracking_url)
+        version = deploy(MlflowClient(), mode, config.model_name)
         print(f"version {version} of {config.model_name} is served at {config.serving_url}/invocations")
 
     return exit_status("deploy", command)

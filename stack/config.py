@@ -82,7 +82,5 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKO
 def _port(values: Mapping[str, str], name: str, default: str) -> int:
     text = values.get(name, default)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise StackError(
-            f"{name} is not a port: expected a number from 1 to 65535, found {text!r}; change it"
-        )
+        raise StackError(f"{name} is no port: expected a number from 1 to 65535, found {text!r}; change it")
     return int(text)

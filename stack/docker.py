@@ -66,15 +66,16 @@ class Docker:
     config: Config
 
     def bake(self, version: str) -> None:
-        """Make the version's image with MLflow's build-docker; it gets its tag only when it is complete."""
-        import mlflow
+        """Make the version's image with MLflow's build-docker; it gets its tag only when it is complete.
+
+        MLflow's tracking URI must be set.
+        """
         from mlflow.models import build_docker
 
         base = base_image(self.config)
         if _run(["docker", "image", "inspect", base]).returncode != 0:
             raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
         os.environ.setdefault("BUILDKIT_PROGRESS", "quiet")
-        mlflow.set_tracking_uri(self.config.tracking_url)
         try:
             build_docker(
                 model_uri=f"models:/{self.config.model_name}/{version}",
@@ -84,7 +85,8 @@ class Docker:
             )
         except RuntimeError as error:
             raise StackError(
-                f"baking {image(self.config, version)} failed ({error}); docker's output above says why"
+                f"baking {image(self.config, version)} failed, see above; if pip found no matching"
+                " distribution, add the package to pyproject.toml and run: ./scripts/upgrade PACKAGE"
             ) from error
 
     def serve(self, version: str) -> None:

@@ -66,7 +66,10 @@ class Native:
         return self.config.home / "models" / self.config.model_name / version
 
     def bake(self, version: str) -> None:
-        """Fetch the version's files; they get their final place only when they are complete."""
+        """Fetch the version's files; they get their final place only when they are complete.
+
+        MLflow's tracking URI must be set.
+        """
         from mlflow.artifacts import download_artifacts
 
         target = self.model_directory(version)
@@ -74,11 +77,7 @@ class Native:
         for directory in (partial, target):
             shutil.rmtree(directory, ignore_errors=True)
         partial.mkdir(parents=True)
-        download_artifacts(
-            artifact_uri=f"models:/{self.config.model_name}/{version}",
-            dst_path=str(partial),
-            tracking_uri=self.config.tracking_url,
-        )
+        download_artifacts(f"models:/{self.config.model_name}/{version}", dst_path=str(partial))
         partial.rename(target)
 
     def serve(self, version: str) -> None:

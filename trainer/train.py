@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import joblib
 import mlflow
-import mlflow.data
 import pandas as pd
 from custom_code import iris_classes
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
@@ -30,7 +30,7 @@ from sklearn.model_selection import train_test_split
 HERE = Path(__file__).parent
 PARAMETERS = {"C": 1.0, "max_iter": 200}
 SPLIT = {"test_size": 0.2, "random_state": 42}
-# What the model needs where it is served. The versions are those of the lock, which made this environment.
+# Installed here from the lock, so the model asks for what the image that serves it already has.
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "joblib")
 
 
@@ -64,6 +64,11 @@ def evaluate(classifier: LogisticRegression, rows: pd.DataFrame) -> dict[str, fl
     }
 
 
+def requirements() -> list[str]:
+    """Return what the model needs where it is served, in the versions that are installed here."""
+    return [f"{package}=={version(package)}" for package in REQUIREMENTS]
+
+
 def store_pyfunc_model(classifier: LogisticRegression, example: pd.DataFrame, model_name: str) -> ModelInfo:
     """Log the classifier to the active run as a custom pyfunc model, and register it as ``model_name``."""
     signature = ModelSignature(
@@ -73,17 +78,18 @@ def store_pyfunc_model(classifier: LogisticRegression, example: pd.DataFrame, mo
     with tempfile.TemporaryDirectory() as directory:
         artifact = Path(directory) / "classifier.joblib"
         joblib.dump(classifier, artifact)
-        return mlflow.pyfunc.log_model(
+        model: ModelInfo = mlflow.pyfunc.log_model(
             name="artifacts",
             python_model=str(HERE / "iris_classifier.py"),
             artifacts={"classifier": str(artifact)},
             code_paths=[str(HERE / "custom_code.py")],
             signature=signature,
             input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            pip_requirements=requirements(),
             registered_model_name=model_name,
             await_registration_for=None,
         )
+    return model
 
 
 def train(model_name: str) -> None:
@@ -94,7 +100,7 @@ def train(model_name: str) -> None:
         mlflow.log_params(PARAMETERS | SPLIT)
         for rows, context in ((data.train, "training"), (data.held_out, "evaluation")):
             named = rows.assign(target=iris_classes(rows["target"]))
-            mlflow.log_input(mlflow.data.from_pandas(named, name="iris", targets="target"), context=context)
+            mlflow.log_input(from_pandas(named, name="iris", targets="target"), context=context)
         classifier = initialize_and_train(data.train)
         metrics = evaluate(classifier, data.held_out)
         example = data.train.drop(columns="target").head(3)

@@ -1,0 +1,59 @@
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack.config import CHECKOUT
+from tests.e2e.stacks import Stack, missing_docker, new_stack, running
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Skip what needs an engine where there is none."""
+    if reason := missing_docker():
+        pytest.skip(f"Docker tests can't run: {reason}")
+
+
+@pytest.fixture(scope="session")
+def native_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Bring a native stack up that many tests use; none of them may break it."""
+    with running(new_stack("native", tmp_path_factory.mktemp("native"))) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def docker_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+    """Bring a stack in Docker up that many tests use; none of them may break it."""
+    with running(new_stack("docker", tmp_path_factory.mktemp("docker"))) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session", params=["native", "docker"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """One stack for each mode."""
+    found: Stack = request.getfixturevalue(f"{request.param}_stack")
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Copy the files that a commit of the working tree would hold: a checkout to change or to set up."""
+    target = tmp_path / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, target / name)
+    return target

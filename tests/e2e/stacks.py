@@ -1,0 +1,165 @@
+"""Real stacks for the tests, each with its own ports, state and project name, and both with one face."""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from mlflow import MlflowClient
+
+from stack.config import CHECKOUT
+from tests.conftest import two_free_ports
+
+EXAMPLE = (CHECKOUT / "trainer" / "example.json").read_text()
+CLASSES = ["setosa", "versicolor", "virginica"]
+LIMIT = 600
+
+
+def missing_docker() -> str:
+    """Say why there can be no Docker tests here; empty if there can be."""
+    if shutil.which("docker") is None:
+        return "no docker command is installed"
+    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
+        return "no Docker engine answers"
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0:
+        return "Docker has no Compose plugin"
+    return ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack: its addresses, and the ways in which a user works with it."""
+
+    mode: str
+    ports: tuple[int, int]
+    settings: dict[str, str]
+    checkout: Path = CHECKOUT
+    shell: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def tracking_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    @property
+    def serving_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[1]}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.shell, **self.settings}
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.tracking_url)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            cwd=self.checkout,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}{self.logs()}"
+            )
+        return done
+
+    def script(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(f"./scripts/{name}", *arguments, check=check)
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        return self.run("docker", "compose", *arguments, check=check).stdout
+
+    def up(self) -> None:
+        self.script("up", f"--{self.mode}", "--detach")
+
+    def down(self, *arguments: str) -> None:
+        self.script("down", *arguments)
+
+    def post(self, body: str | bytes, content_type: str = "application/json") -> requests.Response:
+        headers = {"Content-Type": content_type}
+        return requests.post(f"{self.serving_url}/invocations", data=body, headers=headers, timeout=30)
+
+    def predictions(self) -> Any:  # noqa: ANN401
+        answer = self.post(EXAMPLE)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["predictions"]
+
+    def aliases(self) -> dict[str, str]:
+        return dict(self.client.get_registered_model(self.settings["MODEL_NAME"]).aliases)
+
+    def logs(self) -> str:
+        if self.mode == "docker":
+            shown = subprocess.run(
+                ["docker", "compose", "logs", "--no-color"],
+                cwd=self.checkout,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+            )
+            return shown.stdout
+        logs = sorted(Path(self.settings["STACK_HOME"]).glob("logs/*.log"))
+        return "".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
+
+
+def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT) -> Stack:
+    """Describe a stack that nobody else uses; nothing is started."""
+    ports = two_free_ports()
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    return Stack(
+        mode=mode,
+        ports=ports,
+        checkout=checkout,
+        settings={
+            "COMPOSE_PROJECT_NAME": name,
+            "STACK_HOME": str(home),
+            "TRACKING_PORT": str(ports[0]),
+            "SERVING_PORT": str(ports[1]),
+            "MODEL_NAME": "iris",
+        },
+    )
+
+
+@contextmanager
+def running(stack: Stack) -> Iterator[Stack]:
+    """Bring the stack up, and take it down with all that it left on the machine."""
+    with removed(stack):
+        stack.up()
+        yield stack
+
+
+@contextmanager
+def removed(stack: Stack) -> Iterator[None]:
+    """Take the stack down at the end, with its data and images; show its logs if the test failed."""
+    try:
+        yield
+    except BaseException:
+        print(stack.logs())
+        raise
+    finally:
+        stack.down("--volumes")
+        if stack.mode == "docker":
+            remove_images(stack)
+
+
+def remove_images(stack: Stack) -> None:
+    project = stack.settings["COMPOSE_PROJECT_NAME"]
+    listed = subprocess.run(
+        ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [name for name in listed.stdout.split() if name.startswith((f"{project}-", f"{project}/"))]
+    if names:
+        subprocess.run(["docker", "image", "rm", "--force", *names], capture_output=True, check=True)

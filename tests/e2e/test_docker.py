@@ -1,0 +1,222 @@
+"""What only the Docker mode promises."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from stack.errors import StackError
+from stack.wait import not_healthy, wait_until
+from tests.conftest import two_free_ports
+from tests.e2e.stacks import CLASSES, Stack, new_stack, removed
+
+pytestmark = pytest.mark.usefixtures("docker")
+
+
+@pytest.fixture(scope="session")
+def stack(docker_stack: Stack) -> Stack:
+    return docker_stack
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def services(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Return what `docker compose ps` knows of each service."""
+    listed = [json.loads(line) for line in stack.compose("ps", "--all", "--format", "json").splitlines()]
+    return {service["Service"]: service for service in listed}
+
+
+def container(stack: Stack, service: str) -> dict[str, Any]:
+    """Return what the engine knows of a service's container."""
+    found: list[dict[str, Any]] = json.loads(docker("inspect", services(stack)[service]["ID"]))
+    return found[0]
+
+
+def left_behind(stack: Stack, kind: str) -> list[str]:
+    project = f"label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+    every = ["--all"] if kind == "container" else []
+    return docker(kind, "ls", *every, "--quiet", "--filter", project).split()
+
+
+def test_after_up_the_servers_are_healthy_and_the_one_shots_have_succeeded(stack: Stack) -> None:
+    found = services(stack)
+    assert {name: service["State"] for name, service in found.items()} == {
+        "tracking": "running",
+        "trainer": "exited",
+        "deploy": "exited",
+        "serving": "running",
+    }
+    assert [found[name]["Health"] for name in ("tracking", "serving")] == ["healthy", "healthy"]
+    assert [found[name]["ExitCode"] for name in ("trainer", "deploy")] == [0, 0]
+
+
+def test_every_port_is_bound_on_loopback(stack: Stack) -> None:
+    bound = [
+        binding["HostIp"]
+        for name in services(stack)
+        for bindings in (container(stack, name)["NetworkSettings"]["Ports"] or {}).values()
+        for binding in bindings or []
+    ]
+    assert bound == ["127.0.0.1", "127.0.0.1"]
+
+
+@pytest.mark.parametrize("service", ["tracking", "trainer", "serving"])
+def test_services_run_as_an_ordinary_user_without_privileges(stack: Stack, service: str) -> None:
+    found = container(stack, service)
+    assert found["Config"]["User"] == "10001:10001"
+    assert found["HostConfig"]["CapDrop"] == ["ALL"]
+    assert found["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"]
+
+
+def test_serving_can_not_write_to_its_image_and_has_no_capability(stack: Stack) -> None:
+    write = stack.run("docker", "compose", "exec", "serving", "touch", "/home/stack/x", check=False)
+    assert "Read-only file system" in write.stderr
+    status = stack.compose("exec", "serving", "cat", "/proc/1/status")
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+
+
+def test_no_service_that_goes_on_running_sees_the_docker_socket(stack: Stack) -> None:
+    mounts = {
+        name: [mount["Source"] for mount in container(stack, name)["Mounts"]] for name in services(stack)
+    }
+    assert [name for name in mounts if "/var/run/docker.sock" in mounts[name]] == ["deploy"]
+    assert services(stack)["deploy"]["State"] == "exited"
+
+
+def test_the_image_is_tagged_with_the_version_and_serves_by_itself(stack: Stack) -> None:
+    image = container(stack, "serving")["Config"]["Image"]
+    assert image == f"{stack.settings['COMPOSE_PROJECT_NAME']}/iris:{stack.aliases()['champion']}"
+    assert "mlflow.models" in json.loads(docker("inspect", image))[0]["Config"]["Entrypoint"][2]
+    port, _ = two_free_ports()
+    name = docker("run", "--detach", "--rm", "--publish", f"127.0.0.1:{port}:8080", image).strip()
+    try:
+        alone = replace(stack, ports=(0, port))
+        wait_until(lambda: None if answers(alone) else "no answer yet", timeout=60)
+    finally:
+        docker("rm", "--force", name)
+
+
+def answers(stack: Stack) -> bool:
+    try:
+        return bool(stack.predictions() == CLASSES)
+    except (requests.RequestException, AssertionError):
+        return False
+
+
+def test_serving_goes_on_and_restarts_without_the_tracking_server(stack: Stack) -> None:
+    stack.compose("rm", "--stop", "--force", "tracking")
+    try:
+        assert stack.predictions() == CLASSES
+        stack.compose("restart", "serving")
+        wait_until(lambda: not_healthy(stack.serving_url), timeout=60)
+        assert stack.predictions() == CLASSES
+    finally:
+        stack.compose("up", "--detach", "--wait", "--no-build", "tracking")
+
+
+def test_a_stop_of_serving_is_quick_and_orderly(stack: Stack) -> None:
+    since = time.monotonic()
+    stack.compose("stop", "serving")
+    assert time.monotonic() - since < 9  # after 10 s, Docker kills
+    assert container(stack, "serving")["State"]["ExitCode"] == 0
+    stack.compose("start", "serving")
+    wait_until(lambda: not_healthy(stack.serving_url), timeout=60)
+    assert stack.predictions() == CLASSES
+
+
+def test_the_servers_come_back_after_a_restart_of_the_engine(stack: Stack) -> None:
+    restart = os.environ.get("RESTART_DOCKER_ENGINE")
+    if not restart:
+        pytest.skip("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
+    subprocess.run(shlex.split(restart), check=True, capture_output=True)
+    for url in (stack.serving_url, stack.tracking_url):
+        wait_until(lambda url=url: not_healthy(url), timeout=60)  # type: ignore[misc]
+    assert stack.predictions() == CLASSES
+    assert stack.aliases()["champion"]
+
+
+@pytest.fixture
+def other(home: Path) -> Iterator[Stack]:
+    """Describe a second stack with a model name of its own; it stands beside the shared one."""
+    stack = new_stack("docker", home)
+    stack.settings["MODEL_NAME"] = "other.model-2"
+    with removed(stack):
+        yield stack
+
+
+def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack, stack: Stack) -> None:
+    other.compose("up", "--detach", "--wait")
+    assert other.predictions() == CLASSES
+    assert other.aliases() == {"champion": "1"}
+    run_id = other.client.get_model_version("other.model-2", "1").run_id or ""
+    other.compose("down")
+    assert left_behind(other, "container") == left_behind(other, "network") == []
+
+    other.compose("up", "--detach", "--wait")
+    assert other.predictions() == CLASSES
+    assert other.aliases() == {"champion": "2", "previous": "1"}
+    assert other.client.get_run(run_id).data.metrics["accuracy"] > 0.9
+    assert stack.predictions() == CLASSES  # the stack beside it was not touched
+
+    other.compose("down", "--volumes")
+    assert left_behind(other, "volume") == []
+
+
+def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack) -> None:
+    attached = subprocess.Popen(
+        ["docker", "compose", "up", "--no-color"],
+        cwd=other.checkout,
+        env=other.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_until(lambda: not_healthy(other.serving_url), timeout=180, alive=lambda: attached.poll() is None)
+        assert other.predictions() == CLASSES
+        wait_until(
+            lambda: None if services(other)["deploy"]["State"] == "exited" else "deploy runs", timeout=60
+        )
+        attached.send_signal(signal.SIGINT)
+        output, _ = attached.communicate(timeout=60)
+    finally:
+        attached.kill()
+    lines = output.replace("\033[2K", "").splitlines()
+    shown = {line.split("|")[0].strip() for line in lines if "|" in line}
+    assert {"tracking-1", "trainer-1", "deploy-1", "serving-1"} <= shown
+    assert {service["State"] for service in services(other).values()} == {"exited"}
+
+
+def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
+    other.compose("up", "--detach", "--wait", "tracking")
+    other.script("train")
+    other.script("deploy")
+    assert other.predictions() == CLASSES
+    assert other.aliases() == {"champion": "1"}
+    assert set(services(other)) == {"tracking", "serving"}
+
+
+def test_a_trainer_that_fails_fails_the_up_and_is_named(home: Path, clone: Path) -> None:
+    (clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
+    stack = new_stack("docker", home, clone)
+    with removed(stack):
+        failed = stack.script("up", "--docker", "--detach", check=False)
+        assert failed.returncode == 1
+        assert "trainer" in failed.stderr
+        assert "exit 1" in failed.stderr
+        assert "a mistake of mine" in stack.logs()
+        with pytest.raises(StackError):
+            wait_until(lambda: not_healthy(stack.serving_url), timeout=1)

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from stack.config import CHECKOUT, Config, load_config
+from stack.errors import StackError
+
+NO_FILE = Path("/nonexistent/.env")
+
+
+def test_defaults_need_no_setting() -> None:
+    assert load_config({}, NO_FILE) == Config(
+        project="pyfunc-stack",
+        model_name="iris",
+        tracking_port=5000,
+        serving_port=5002,
+        tracking_url="http://127.0.0.1:5000",
+        home=CHECKOUT / ".stack",
+    )
+
+
+def test_the_environment_goes_before_the_file_and_empty_means_unset(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("TRACKING_PORT=6000\nSERVING_PORT=6002\nMODEL_NAME=wine\n")
+    config = load_config({"SERVING_PORT": "7002", "MODEL_NAME": ""}, file)
+    assert (config.tracking_port, config.serving_port, config.model_name) == (6000, 7002, "wine")
+    assert config.serving_url == "http://127.0.0.1:7002"
+
+
+def test_the_tracking_url_can_be_another_servers() -> None:
+    config = load_config({"MLFLOW_TRACKING_URI": "http://tracking:5000"}, NO_FILE)
+    assert config.tracking_url == config.client_environment()["MLFLOW_TRACKING_URI"] == "http://tracking:5000"
+    assert config.own_tracking_url == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "5000.0", "٣"])
+def test_a_port_must_be_a_port(value: str) -> None:
+    with pytest.raises(StackError, match="TRACKING_PORT is no port: expected a number from 1 to 65535"):
+        load_config({"TRACKING_PORT": value}, NO_FILE)
+
+
+def test_the_two_ports_must_differ() -> None:
+    with pytest.raises(StackError, match="both 5002"):
+        load_config({"TRACKING_PORT": "5002"}, NO_FILE)
+
+
+@pytest.mark.parametrize("name", ["Iris", "my model", "../etc", "a/b", "-iris", "iris-", "a..b"])
+def test_a_model_name_must_be_able_to_name_an_image(name: str) -> None:
+    with pytest.raises(StackError, match="MODEL_NAME can't name an image"):
+        load_config({"MODEL_NAME": name}, NO_FILE)
+
+
+@pytest.mark.parametrize("name", ["iris", "iris-2", "my_model", "a.b", "a__b", "a--b"])
+def test_image_names_are_model_names(name: str) -> None:
+    assert load_config({"MODEL_NAME": name}, NO_FILE).model_name == name
+
+
+def test_a_relative_state_directory_lies_in_the_checkout() -> None:
+    assert load_config({"STACK_HOME": "state"}, NO_FILE).home == CHECKOUT / "state"
+    assert load_config({"STACK_HOME": "/var/state"}, NO_FILE).home == Path("/var/state")

@@ -1,0 +1,58 @@
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from serving.predict import predict
+from stack.errors import StackError
+
+
+class ModelServer(BaseHTTPRequestHandler):
+    """Answers with the request's content type and body; refuses an empty one."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200 if body else 400)
+        self.end_headers()
+        self.wfile.write(f"{self.headers['Content-Type']} {body.decode() or 'no rows'}".encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), ModelServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("name", "content_type"), [("a.json", "application/json"), ("a.csv", "text/csv")])
+def test_a_file_is_sent_as_what_its_name_says(url: str, tmp_path: Path, name: str, content_type: str) -> None:
+    file = tmp_path / name
+    file.write_text("rows")
+    assert predict(url, file) == f"{content_type} rows"
+
+
+def test_a_refusal_is_told_with_the_servers_words(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "empty.json"
+    file.touch()
+    with pytest.raises(StackError, match=r"refused .*empty.json with status 400: application/json no rows"):
+        predict(url, file)
+
+
+def test_a_missing_file_is_named(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"can't read .*none.json \(No such file or directory\)"):
+        predict(url, tmp_path / "none.json")
+
+
+def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(
+    tmp_path: Path, free_ports: tuple[int, int]
+) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    with pytest.raises(StackError, match=r"nothing answers at .* run: \./scripts/up"):
+        predict(f"http://127.0.0.1:{free_ports[0]}", file)

@@ -1,0 +1,133 @@
+"""Things that are written down in two places must say the same."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import train
+import yaml
+from dotenv import dotenv_values
+
+from stack.config import CHECKOUT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+LOCKS = sorted((CHECKOUT / "lock").glob("*.txt"))
+SCRIPTS = sorted(path for path in (CHECKOUT / "scripts").iterdir() if path.suffix == "")
+README = (CHECKOUT / "README.md").read_text()
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_services_start_in_one_direction() -> None:
+    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving"]
+    needs = {name: list(service.get("depends_on", {})) for name, service in SERVICES.items()}
+    assert needs == {"tracking": [], "trainer": ["tracking"], "deploy": ["trainer"], "serving": ["deploy"]}
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(published) == 2
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_only_deploy_sees_the_docker_socket() -> None:
+    holders = [name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))]
+    assert holders == ["deploy"]
+
+
+@pytest.mark.parametrize("name", ["tracking", "trainer", "serving"])
+def test_services_are_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert name == "tracking" or service["read_only"]
+
+
+@pytest.mark.parametrize("name", ["tracking", "serving"])
+def test_long_running_services_have_a_health_check_and_come_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_container_names_are_left_to_compose() -> None:
+    assert not any("container_name" in service for service in SERVICES.values())
+
+
+def test_every_variable_is_explained_in_the_example() -> None:
+    compose = set(re.findall(r"\$\{([A-Z_]+)", (CHECKOUT / "docker-compose.yml").read_text()))
+    config = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', (CHECKOUT / "stack" / "config.py").read_text()))
+    explained = set(re.findall(r"^#? ?([A-Z_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
+    internal = {"MODEL_VERSION", "MLFLOW_DISABLE_TELEMETRY"}  # set by deploy; not a setting
+    assert (compose | config) - internal <= explained
+
+
+def test_the_example_changes_nothing() -> None:
+    assert dotenv_values(CHECKOUT / ".env.example") == {}
+
+
+def test_every_package_is_pinned_once_and_with_hashes() -> None:
+    names = [name for lock in LOCKS for name in pins(lock)]
+    assert len(names) > 90
+    assert len(names) == len(set(names))
+    for lock in LOCKS:
+        requirements = re.split(r"\n(?=[a-z0-9])", lock.read_text())
+        assert all("--hash=sha256:" in text for text in requirements if "==" in text)
+
+
+def test_the_lock_holds_no_address() -> None:
+    assert not any("://" in lock.read_text() for lock in LOCKS)
+
+
+def test_the_lock_holds_what_the_project_asks_for() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    wanted = {re.split(r"[\[<>=,]", text)[0] for text in project["project"]["dependencies"]}
+    assert wanted <= set(pins(CHECKOUT / "lock" / "runtime.txt"))
+
+
+def test_the_models_requirements_are_those_of_the_lock() -> None:
+    locked = pins(CHECKOUT / "lock" / "runtime.txt")
+    assert train.requirements() == [f"{name}=={locked[name]}" for name in train.REQUIREMENTS]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_has_help_and_is_in_the_readme(script: Path) -> None:
+    for flag in ("-h", "--help"):
+        shown = subprocess.run([script, flag], capture_output=True, text=True, check=True)
+        assert f"Usage: ./scripts/{script.name}" in shown.stdout
+        assert shown.stderr == ""
+    assert f"./scripts/{script.name}" in README
+
+
+@pytest.mark.parametrize("script", ["bench", "deploy", "down", "infer", "lint", "predict", "train", "up"])
+def test_wrong_usage_is_told_apart(script: str) -> None:
+    command = [str(CHECKOUT / "scripts" / script), "--no-such-flag", "x"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert re.search("usage:|see ./scripts", refused.stderr)
+
+
+def test_the_readme_names_only_scripts_and_files_that_exist() -> None:
+    scripts = set(re.findall(r"\./scripts/([a-z]+)", README))
+    assert scripts == {script.name for script in SCRIPTS}
+    links = {link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link}
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
+
+
+def test_the_readmes_request_is_the_example() -> None:
+    compact = "".join((CHECKOUT / "trainer" / "example.json").read_text().split())
+    assert compact in "".join(README.split())
+
+
+def test_base_image_and_debian_parts_are_pinned_by_version() -> None:
+    dockerfile = (CHECKOUT / "Dockerfile").read_text()
+    assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-slim-[a-z]+$", dockerfile, re.MULTILINE)
+    pinned = dict(re.findall(r"'([a-z-]+)=(\d[^']*)'", dockerfile))
+    assert set(pinned) == {"nginx", "docker-cli", "docker-compose", "docker-buildx"}
+    assert dockerfile.count("apt-get install") == 2
