@@ -17,7 +17,7 @@ import joblib
 import mlflow
 import pandas as pd
 from custom_code import iris_classes
-from mlflow.data.pandas_dataset import from_pandas
+from mlflow.data.pandas_dataset import PandasDataset, from_pandas
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
@@ -47,6 +47,11 @@ def load_data() -> Split:
     frame = load_iris(as_frame=True).frame
     train, held_out = train_test_split(frame, stratify=frame["target"], **SPLIT)
     return Split(train, held_out)
+
+
+def as_dataset(rows: pd.DataFrame, name: str) -> PandasDataset:
+    """Return the rows as MLflow logs them, with the species written out."""
+    return from_pandas(rows.assign(target=iris_classes(rows["target"])), name=name, targets="target")
 
 
 def initialize_and_train(rows: pd.DataFrame) -> LogisticRegression:
@@ -98,14 +103,14 @@ def train(model_name: str) -> None:
     data = load_data()
     with mlflow.start_run() as run:
         mlflow.log_params(PARAMETERS | SPLIT)
-        for rows, context in ((data.train, "training"), (data.held_out, "evaluation")):
-            named = rows.assign(target=iris_classes(rows["target"]))
-            mlflow.log_input(from_pandas(named, name="iris", targets="target"), context=context)
+        held_out = as_dataset(data.held_out, "iris-held-out")
+        mlflow.log_input(as_dataset(data.train, "iris-train"), context="training")
+        mlflow.log_input(held_out, context="evaluation")
         classifier = initialize_and_train(data.train)
         metrics = evaluate(classifier, data.held_out)
         example = data.train.drop(columns="target").head(3)
         model = store_pyfunc_model(classifier, example, model_name)
-        mlflow.log_metrics(metrics, model_id=model.model_id)
+        mlflow.log_metrics(metrics, model_id=model.model_id, dataset=held_out)
     mlflow.MlflowClient().set_registered_model_alias(
         model_name, "candidate", str(model.registered_model_version)
     )

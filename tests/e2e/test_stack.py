@@ -63,8 +63,8 @@ def test_the_run_holds_what_was_trained_and_on_what(stack: Stack) -> None:
     assert run.data.metrics["accuracy"] > 0.9
     assert run.inputs is not None
     assert {(item.dataset.name, item.tags[0].value) for item in run.inputs.dataset_inputs} == {
-        ("iris", "training"),
-        ("iris", "evaluation"),
+        ("iris-train", "training"),
+        ("iris-held-out", "evaluation"),
     }
 
 

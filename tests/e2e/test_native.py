@@ -1,0 +1,234 @@
+"""What only the mode without Docker promises."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stack.config import CHECKOUT
+from stack.wait import wait_until
+from tests.e2e.stacks import CLASSES, Stack, new_stack, removed, running
+
+
+@pytest.fixture
+def own(home: Path) -> Iterator[Stack]:
+    """Describe a stack that the test may break."""
+    stack = new_stack("native", home)
+    with removed(stack):
+        yield stack
+
+
+def processes_of(stack: Stack) -> list[str]:
+    """Return the command lines of the processes that were started for this stack."""
+    mark = f"STACK_HOME={stack.settings['STACK_HOME']}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def nothing_left(stack: Stack) -> str | None:
+    return "; ".join(processes_of(stack)) or None
+
+
+@contextmanager
+def attached(stack: Stack) -> Iterator[subprocess.Popen[str]]:
+    """Run an attached `up` until it serves; the test ends it."""
+    process = subprocess.Popen(
+        ["./scripts/up", "--native"],
+        cwd=CHECKOUT,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert any("the stack is up" in line for line in process.stdout), stack.logs()
+        yield process
+    finally:
+        process.kill()
+
+
+def test_ctrl_c_stops_all(own: Stack) -> None:
+    with attached(own) as up:
+        assert own.predictions() == CLASSES
+        up.send_signal(signal.SIGINT)
+        output, errors = up.communicate(timeout=60)
+    assert (errors, output.splitlines()[-1]) == ("", "==> stopped")
+    assert nothing_left(own) is None
+
+
+def test_ctrl_c_while_starting_stops_what_was_started(own: Stack) -> None:
+    up = subprocess.Popen(["./scripts/up", "--native"], cwd=CHECKOUT, env=own.environment, text=True)
+    tracking = Path(own.settings["STACK_HOME"]) / "run" / "tracking.lock"
+    wait_until(lambda: None if tracking.exists() else "not begun", timeout=60)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(timeout=60) == 130
+    assert nothing_left(own) is None
+
+
+@pytest.mark.parametrize("name", ["tracking", "serving"])
+def test_a_server_that_dies_takes_the_stack_down_and_is_named(own: Stack, name: str) -> None:
+    with attached(own) as up:
+        pid = (Path(own.settings["STACK_HOME"]) / "run" / f"{name}.lock").read_text()
+        subprocess.run(["kill", "-KILL", pid], check=True)
+        _, errors = up.communicate(timeout=60)
+    assert up.returncode == 1
+    assert errors.startswith(f"up: {name} has ended by itself, so the stack is stopped. The end of its log")
+    assert "Uvicorn running on" in errors
+    assert nothing_left(own) is None
+
+
+def test_a_second_up_says_so_and_changes_nothing(native_stack: Stack) -> None:
+    before = (processes_of(native_stack), native_stack.aliases())
+    second = native_stack.script("up", "--native", "--detach")
+    assert "the stack is running already (process " in second.stdout
+    assert f"http://localhost:{native_stack.ports[1]}/invocations" in second.stdout
+    assert (processes_of(native_stack), native_stack.aliases()) == before
+
+
+def refused(stack: Stack) -> str:
+    since = time.monotonic()
+    failed = stack.script("up", "--native", "--detach", check=False)
+    assert failed.returncode == 1
+    assert time.monotonic() - since < 30  # told before anything was started, not after a time-out
+    assert failed.stderr.count("\n") == 1
+    assert nothing_left(stack) is None
+    return failed.stderr
+
+
+@pytest.mark.parametrize(("which", "setting"), [(0, "TRACKING_PORT"), (1, "SERVING_PORT")])
+def test_a_port_in_use_is_found_before_anything_is_started(own: Stack, which: int, setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", own.ports[which]))
+        taken.listen()
+        message = refused(own)
+    assert f"port {own.ports[which]} (Address already in use); stop what uses it, or set {setting}" in message
+
+
+def test_a_state_directory_that_can_not_be_written_is_found_before_anything_is_started(home: Path) -> None:
+    stack = new_stack("native", home / "state")
+    home.write_text("a file, so there can be no directory below it")
+    assert "can't write to the state directory" in refused(stack)
+
+
+def test_a_full_disk_is_found_before_anything_is_started(own: Stack) -> None:
+    home = Path(own.settings["STACK_HOME"])
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(home)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("making a small disk to fill takes root and mount")
+    try:
+        assert "is full: expected 200 MB free, found" in refused(own)
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+def test_a_setting_that_can_not_be_used_is_named(home: Path) -> None:
+    stack = new_stack("native", home)
+    stack.settings["MODEL_NAME"] = "My Model"
+    assert "MODEL_NAME can't name an image" in refused(stack)
+
+
+def test_what_a_killed_up_left_behind_is_cleared_by_down_and_by_the_next_up(own: Stack) -> None:
+    own.up()
+    home = Path(own.settings["STACK_HOME"])
+    for _ in range(2):
+        subprocess.run(["kill", "-KILL", (home / "run" / "up.lock").read_text()], check=True)
+        assert own.predictions() == CLASSES  # the servers do not die with it
+        own.up()
+    subprocess.run(["kill", "-KILL", (home / "run" / "up.lock").read_text()], check=True)
+    own.down()
+    assert nothing_left(own) is None
+
+
+def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: Stack) -> None:
+    own.up()
+    run_id = own.client.get_model_version("iris", "1").run_id or ""
+    own.down()
+    assert nothing_left(own) is None
+    own.up()
+    assert own.aliases() == {"champion": "2", "previous": "1"}
+    assert own.client.get_run(run_id).data.metrics["accuracy"] > 0.9
+    mine = Path(own.settings["STACK_HOME"]) / "notes.txt"
+    mine.write_text("not the stack's")
+    own.down("--volumes")
+    assert [path.name for path in mine.parent.iterdir()] == ["notes.txt"]
+    own.down("--volumes")  # nothing running, nothing there: no error
+
+
+def test_a_trainer_that_fails_takes_the_stack_down_and_is_named(home: Path, clone: Path) -> None:
+    shutil.copytree(CHECKOUT / ".venv", clone / ".venv", symlinks=True)
+    (clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
+    stack = new_stack("native", home, clone)
+    failed = stack.script("up", "--native", "--detach", check=False)
+    assert failed.returncode == 1
+    assert "up: trainer failed with status 1. The end of its log" in failed.stderr
+    assert "RuntimeError: a mistake of mine" in failed.stderr
+    assert nothing_left(stack) is None
+
+
+def test_a_model_that_does_not_load_is_not_served_and_not_champion(own: Stack, clone: Path) -> None:
+    own.up()
+    shutil.copytree(CHECKOUT / ".venv", clone / ".venv", symlinks=True)
+    model = clone / "trainer" / "iris_classifier.py"
+    model.write_text(model.read_text().replace("joblib.load(", "joblib.load_what("))
+    train = clone / "trainer" / "train.py"
+    train.write_text(train.read_text().replace("input_example=example", "input_example=None"))
+    broken = new_stack("native", Path(own.settings["STACK_HOME"]), clone)
+    broken.settings.update(own.settings)
+    broken.script("train")
+    failed = own.script("deploy", check=False)
+    assert failed.returncode == 1
+    assert "deploy: serving did not start: it ended while it was waited for" in failed.stderr
+    assert "has no attribute 'load_what'" in failed.stderr
+    assert own.aliases() == {"candidate": "2", "champion": "1"}
+    assert own.predictions() == CLASSES  # by the champion again
+
+
+def pythons() -> list[str]:
+    """Find one interpreter of each supported version: on the PATH, or where pyenv keeps them."""
+    found = []
+    for minor in (11, 12, 13):
+        kept = Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")
+        paths = [shutil.which(f"python3.{minor}"), *map(str, kept)]
+        found.append(next((path for path in paths if path and is_usable(path)), f"python3.{minor}"))
+    return found
+
+
+def is_usable(python: str) -> bool:
+    return subprocess.run([python, "-m", "venv", "-h"], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("python", pythons(), ids=["3.11", "3.12", "3.13"])
+def test_a_fresh_clone_comes_up_with_one_command(home: Path, clone: Path, python: str) -> None:
+    if not shutil.which(python) or not is_usable(python):
+        pytest.skip(f"{python} is not installed")
+    stack = new_stack("native", home, clone)
+    stack.settings["PYTHON"] = python
+    # The ports come from the file this time, as a user would write them.
+    settings = {name: stack.settings.pop(name) for name in ("TRACKING_PORT", "SERVING_PORT")}
+    (clone / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    with running(stack):
+        assert stack.predictions() == CLASSES
+        assert stack.aliases() == {"champion": "1"}
+
+
+def test_without_a_usable_python_the_versions_are_named(home: Path, clone: Path) -> None:
+    stack = new_stack("native", home, clone)
+    stack.settings["PYTHON"] = "/bin/false"
+    message = refused(stack)
+    assert "no Python to use: expected 3.11, 3.12 or 3.13" in message
+    assert not (clone / ".venv").exists()

@@ -1,0 +1,123 @@
+"""MLflow's tutorial "Store and load custom models using mlflow.pyfunc", command by command."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stack.config import CHECKOUT
+from stack.wait import not_healthy, wait_until
+from tests.conftest import two_free_ports
+from tests.e2e.stacks import Stack
+
+ANSWER = '{"predictions": ["setosa", "versicolor", "virginica"]}'
+MLFLOW = str(Path(sys.executable).with_name("mlflow"))
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    return {**stack.environment, "MLFLOW_TRACKING_URI": stack.tracking_url, "PATH": path()}
+
+
+def path() -> str:
+    """Return a PATH as in an activated virtual environment."""
+    return f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(stack: Stack, *command: str, cwd: Path = CHECKOUT) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(stack), capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run_id(native_stack: Stack) -> str:
+    printed = run(native_stack, "python", "train.py", cwd=CHECKOUT / "trainer")
+    found = re.search(r"^run id: ([0-9a-f]{32})$", printed, re.MULTILINE)
+    assert found
+    assert re.search(
+        rf"^the run is stored at {native_stack.tracking_url}/#/experiments/\d+/runs/{found[1]}$",
+        printed,
+        re.MULTILINE,
+    )
+    return found[1]
+
+
+def curl(port: int) -> str:
+    """Send the request that the README shows, by the command that it shows."""
+    command = re.search(r"^curl .*\n(?:.*\\\n)*.*invocations$", (CHECKOUT / "README.md").read_text(), re.M)
+    assert command
+    words = shlex.split(command[0].replace("localhost:5002", f"127.0.0.1:{port}"))
+    return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+@contextmanager
+def serving(process: subprocess.Popen[bytes], port: int, seconds: float) -> Iterator[None]:
+    try:
+        wait_until(
+            lambda: None if curl(port) == ANSWER else "no answer yet",
+            timeout=seconds,
+            interval=0.5,
+            alive=lambda: process.poll() is None,
+        )
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def test_the_names_of_the_tutorial_are_there() -> None:
+    import custom_code
+    import iris_classifier
+    import train
+
+    assert callable(train.initialize_and_train)
+    assert callable(train.store_pyfunc_model)
+    assert callable(custom_code.iris_classes)
+    assert callable(iris_classifier.IrisClassifier)
+
+
+def test_infer_loads_the_model_of_a_run(native_stack: Stack, run_id: str) -> None:
+    printed = native_stack.script("infer", "--runid", run_id).stdout
+    assert printed == "Iris classifications: ['setosa', 'versicolor', 'virginica']\n"
+    by_hand = run(native_stack, "python", "infer.py", "--runid", run_id, cwd=CHECKOUT / "trainer")
+    assert by_hand == printed
+
+
+def test_infer_names_a_run_that_does_not_exist(native_stack: Stack) -> None:
+    failed = native_stack.script("infer", "--runid", "0" * 32, check=False)
+    assert failed.returncode == 1
+    assert f"can't load the model of run {'0' * 32} from {native_stack.tracking_url}" in failed.stderr
+
+
+def test_mlflow_models_serve_answers_the_curl_command(native_stack: Stack, run_id: str) -> None:
+    port, _ = two_free_ports()
+    command = [MLFLOW, "models", "serve", "-m", f"runs:/{run_id}/artifacts", "--env-manager", "local"]
+    process = subprocess.Popen([*command, "--port", str(port)], env=environment(native_stack))
+    with serving(process, port, 120):
+        assert not_healthy(f"http://127.0.0.1:{port}") is None
+
+
+def test_generate_dockerfile_writes_one(native_stack: Stack, run_id: str, tmp_path: Path) -> None:
+    model = f"runs:/{run_id}/artifacts"
+    run(native_stack, MLFLOW, "models", "generate-dockerfile", "-m", model, "-d", str(tmp_path))
+    assert "ENTRYPOINT" in (tmp_path / "Dockerfile").read_text()
+
+
+def test_build_docker_makes_the_stock_image_and_docker_run_serves_it(docker_stack: Stack) -> None:
+    # The run of the container's trainer, whose Python version is that of the base image.
+    run_id = docker_stack.client.get_model_version_by_alias("iris", "champion").run_id
+    name = f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-tutorial"  # removed with the stack's images
+    model = f"runs:/{run_id}/artifacts"
+    run(docker_stack, MLFLOW, "models", "build-docker", "-m", model, "--env-manager", "local", "-n", name)
+    port, _ = two_free_ports()
+    command = ["docker", "run", "--rm", "--init", "-p", f"127.0.0.1:{port}:8080", name]
+    with serving(subprocess.Popen(command), port, 120):
+        pass

@@ -1,0 +1,79 @@
+"""The pages of the MLflow UI, as a person sees them in a browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.e2e.stacks import Stack
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+PATIENCE = 20_000
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"UI tests can't run: none of {', '.join(BROWSERS)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1200, "height": 1100})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        browser.close()
+
+
+def see(page: Page, *texts: str) -> None:
+    for text in texts:
+        found = page.get_by_text(text, exact=True).locator("visible=true").first
+        expect(found, text).to_be_visible(timeout=PATIENCE)
+
+
+def open_page(page: Page, stack: Stack, path: str) -> None:
+    page.goto("about:blank")
+    page.goto(f"{stack.tracking_url}/#/{path}")
+    close = page.get_by_role("button", name="Close")
+    if close.count():
+        close.first.click()
+
+
+def test_the_run_page_shows_parameters_metrics_and_data_set(stack: Stack, page: Page, tmp_path: Path) -> None:
+    version = stack.client.get_model_version_by_alias("iris", "champion")
+    run = stack.client.get_run(version.run_id or "")
+    open_page(page, stack, f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}")
+    see(page, "accuracy", "log_loss", "max_iter", "test_size", "artifacts", "Finished")
+    expect(page.get_by_text("iris-train").first).to_be_visible(timeout=PATIENCE)
+    see(page, f"v{version.version}")
+    page.screenshot(path=tmp_path / "run.png")
+
+
+def test_the_artifact_page_shows_the_models_files(stack: Stack, page: Page, tmp_path: Path) -> None:
+    version = stack.client.get_model_version_by_alias("iris", "champion")
+    run = stack.client.get_run(version.run_id or "")
+    model_id = (version.source or "").rpartition("/")[2]
+    open_page(page, stack, f"experiments/{run.info.experiment_id}/models/{model_id}/artifacts")
+    see(page, "MLmodel", "input_example.json", "iris_classifier.py", "requirements.txt")
+    page.get_by_text("code", exact=True).last.click()
+    see(page, "custom_code.py")
+    page.get_by_text("artifacts", exact=True).last.click()
+    see(page, "classifier.joblib")
+    page.get_by_text("input_example.json", exact=True).last.click()
+    expect(page.get_by_text("sepal length (cm)").first).to_be_visible(timeout=PATIENCE)
+    page.screenshot(path=tmp_path / "artifacts.png")
+
+
+def test_the_version_page_shows_the_alias_and_the_signature(stack: Stack, page: Page, tmp_path: Path) -> None:
+    version = stack.client.get_model_version_by_alias("iris", "champion").version
+    open_page(page, stack, f"models/iris/versions/{version}")
+    see(page, f"Version {version}", "Inputs (4)", "Outputs (1)")
+    expect(page.get_by_text("champion").first).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Inputs (4)").click()
+    expect(page.get_by_text("petal width (cm)").first).to_be_visible(timeout=PATIENCE)
+    page.screenshot(path=tmp_path / "version.png")
+    open_page(page, stack, "models/iris")
+    see(page, f"Version {version}")
+    expect(page.get_by_text("champion").first).to_be_visible(timeout=PATIENCE)
