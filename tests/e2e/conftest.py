@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT
-from tests.e2e.stacks import Stack, missing_docker, new_stack, running
+from tests.e2e.stacks import Stack, can_not_run, missing_docker, new_stack, running
 
 
 @pytest.fixture(scope="session")
 def docker() -> None:
     """Skip what needs an engine where there is none."""
     if reason := missing_docker():
-        pytest.skip(f"Docker tests can't run: {reason}")
+        can_not_run(f"Docker tests can't run: {reason}")
 
 
 @pytest.fixture(scope="session")

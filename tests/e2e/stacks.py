@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 import requests
 from mlflow import MlflowClient
 
@@ -19,6 +20,13 @@ from tests.conftest import two_free_ports
 EXAMPLE = (CHECKOUT / "trainer" / "example.json").read_text()
 CLASSES = ["setosa", "versicolor", "virginica"]
 LIMIT = 600
+
+
+def can_not_run(reason: str) -> NoReturn:
+    """Skip the test, or fail it where the machine was set up to run it."""
+    if os.environ.get("MISSING_MEANS_FAILED"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def missing_docker() -> str:
