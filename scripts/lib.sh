@@ -10,6 +10,8 @@ fail() {
     exit "$1"
 }
 
+engine_answers() { docker info >/dev/null 2>&1; }
+
 # The comment at the top of a script is its usage.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 

@@ -107,7 +107,13 @@ def main() -> int:
         config = load_config()
         mode = arguments.mode(config) if arguments.mode else choose_mode(config)
         mlflow.set_tracking_uri(config.tracking_url)
-        version = deploy(MlflowClient(), mode, config.model_name)
+        try:
+            version = deploy(MlflowClient(), mode, config.model_name)
+        except MlflowException as error:
+            raise StackError(
+                f"the tracking server {config.tracking_url} failed in between ({error});"
+                " see to it, then run this again"
+            ) from error
         print(f"version {version} of {config.model_name} is served at {config.serving_url}/invocations")
 
     return exit_status("deploy", command)

@@ -72,22 +72,26 @@ class Docker:
         """
         from mlflow.models import build_docker
 
-        base = base_image(self.config)
-        if _run(["docker", "image", "inspect", base]).returncode != 0:
+        base, name = base_image(self.config), image(self.config, version)
+        if not _image_id(base):
             raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
         os.environ.setdefault("BUILDKIT_PROGRESS", "quiet")
+        replaced = _image_id(name)
         try:
             build_docker(
                 model_uri=f"models:/{self.config.model_name}/{version}",
-                name=image(self.config, version),
+                name=name,
                 env_manager="local",
                 base_image=base,
             )
         except RuntimeError as error:
             raise StackError(
-                f"baking {image(self.config, version)} failed, see above; if pip found no matching"
+                f"baking {name} failed, see above; if pip found no matching"
                 " distribution, add the package to pyproject.toml and run: ./scripts/upgrade PACKAGE"
             ) from error
+        if replaced and replaced != _image_id(name):
+            # It would stay as a nameless image. Docker refuses while a container still needs it.
+            _run(["docker", "image", "rm", replaced])
 
     def serve(self, version: str) -> None:
         """Serve the version's image in place of what is served now.
@@ -106,6 +110,11 @@ class Docker:
             f"{image(self.config, version)} did not become healthy; its log ends:\n"
             f"{log.stdout}{started.stderr}"
         )
+
+
+def _image_id(name: str) -> str:
+    """Return the id of an image, or nothing if there is no image of that name."""
+    return _run(["docker", "image", "inspect", "--format={{.Id}}", name]).stdout.strip()
 
 
 def _run(

@@ -74,7 +74,7 @@ class Process:
         except StackError:
             file.close()
             raise StackError(
-                f"{self.name} is running already (process {self.pid()}); stop it first"
+                f"{self.name} is running already (process {self.pid()}); wait for it, or run: ./scripts/down"
             ) from None
         write_pid(file, os.getpid())
         return file

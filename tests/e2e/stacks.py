@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -118,6 +118,17 @@ class Stack:
             return shown.stdout
         logs = sorted(Path(self.settings["STACK_HOME"]).glob("logs/*.log"))
         return "".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
+
+
+def native_processes(stack: Stack) -> list[Path]:
+    """Return the /proc directories of the processes that have this stack's STACK_HOME."""
+    mark = f"STACK_HOME={stack.settings['STACK_HOME']}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes().split(b"\0"):
+                found.append(process)
+    return found
 
 
 def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT) -> Stack:

@@ -13,7 +13,7 @@ import pytest
 
 from stack.config import CHECKOUT
 from stack.wait import wait_until
-from tests.e2e.stacks import CLASSES, Stack, can_not_run, new_stack, removed, running
+from tests.e2e.stacks import CLASSES, Stack, can_not_run, native_processes, new_stack, removed, running
 
 
 @pytest.fixture
@@ -26,15 +26,7 @@ def own(home: Path) -> Iterator[Stack]:
 
 def processes_of(stack: Stack) -> list[str]:
     """Return the command lines of the processes that were started for this stack."""
-    mark = f"STACK_HOME={stack.settings['STACK_HOME']}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return found
+    return [(process / "cmdline").read_text().replace("\0", " ") for process in native_processes(stack)]
 
 
 def nothing_left(stack: Stack) -> str | None:

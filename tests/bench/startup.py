@@ -1,0 +1,150 @@
+"""Measure the start of the stack: from the command to the first right answer, and what it then takes.
+
+python -m tests.bench.startup [--runs N]
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stack.config import CHECKOUT
+from stack.errors import StackError, exit_status
+from tests.e2e.stacks import CLASSES, Stack, missing_docker, native_processes, new_stack, removed
+
+Measurements = dict[str, list[float]]
+IMAGES = ("-base", "-trainer", "-deploy", "/iris:1")
+
+
+def add(measured: Measurements, what: str, value: float) -> None:
+    """Keep a value and show it, so that a long benchmark can be followed."""
+    measured.setdefault(what, []).append(value)
+    print(f"    {what}: {value:.1f}", file=sys.stderr, flush=True)
+
+
+def time_of(action: Callable[[], object]) -> float:
+    """Return how long ``action`` takes, in seconds."""
+    since = time.monotonic()
+    action()
+    return time.monotonic() - since
+
+
+def up_to_the_first_right_answer(stack: Stack) -> None:
+    """Bring the stack up, and ask for predictions."""
+    stack.up()
+    if stack.predictions() != CLASSES:
+        raise StackError("the stack gave a wrong answer, so its time means nothing")
+
+
+def memory(pids: list[int]) -> float:
+    """Return the proportional set size of the processes together, in MB (/proc/PID/smaps_rollup)."""
+    kilobytes = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        kilobytes += sum(int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE))
+    return kilobytes / 1024
+
+
+def container_processes(stack: Stack) -> list[int]:
+    """Return the processes in the stack's containers."""
+    found = []
+    for identity in stack.compose("ps", "--quiet").split():
+        listed = subprocess.run(
+            ["docker", "top", identity, "-eo", "pid"], capture_output=True, text=True, check=True
+        )
+        found += [int(pid) for pid in listed.stdout.split()[1:]]
+    return found
+
+
+def image_sizes(names: list[str]) -> float:
+    """Return the size of images together, each layer counted once, in MB."""
+    layers: dict[str, int] = {}
+    for name in names:
+        inspected = subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=True)
+        chain = json.loads(inspected.stdout)[0]["RootFS"]["Layers"]
+        command = ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", name]
+        history = subprocess.run(command, capture_output=True, text=True, check=True)
+        sizes = [int(size) for size in reversed(history.stdout.split()) if size != "0"]
+        # Empty layers are in the chain, too, and may stand anywhere; they add nothing to the sum.
+        layers |= dict(zip(("/".join(chain[: n + 1]) for n in range(len(sizes))), sizes, strict=True))
+    return sum(layers.values()) / 1e6
+
+
+def measure_native(measured: Measurements, home: Path) -> None:
+    """Bring a stack up from a copy of the checkout: first without a virtual environment, then with."""
+    clone = home / "clone"
+    ignored = shutil.ignore_patterns(".venv", ".stack", ".git", "__pycache__", ".*_cache")
+    shutil.copytree(CHECKOUT, clone, ignore=ignored)
+    cold = new_stack("native", home / "cold", clone)
+    with removed(cold):
+        add(measured, "native, from a clone [s]", time_of(lambda: up_to_the_first_right_answer(cold)))
+    warm = new_stack("native", home / "warm", clone)
+    with removed(warm):
+        add(measured, "native, packages installed [s]", time_of(lambda: up_to_the_first_right_answer(warm)))
+        time.sleep(5)
+        add(
+            measured,
+            "native, idle memory [MB]",
+            memory([int(process.name) for process in native_processes(warm)]),
+        )
+
+
+def measure_docker(measured: Measurements, home: Path) -> None:
+    """Bring a stack up in Docker: first with an empty build cache, then with the images there."""
+    stack = new_stack("docker", home)
+    with removed(stack):
+        # `build --no-cache` would not do: it builds the shared layers once for each service.
+        subprocess.run(
+            ["docker", "builder", "prune", "--all", "--force"], stdout=subprocess.DEVNULL, check=True
+        )
+        add(measured, "Docker, from a clone [s]", time_of(lambda: up_to_the_first_right_answer(stack)))
+        stack.down("--volumes")
+        add(measured, "Docker, images built [s]", time_of(lambda: up_to_the_first_right_answer(stack)))
+        baked = re.search(r"baked in ([0-9.]+) s", stack.compose("logs", "deploy"))
+        add(measured, "Docker, one bake [s]", float(baked[1]) if baked else float("nan"))
+        time.sleep(5)
+        add(measured, "Docker, idle memory [MB]", memory(container_processes(stack)))
+        project = stack.settings["COMPOSE_PROJECT_NAME"]
+        add(measured, "Docker, all images [MB]", image_sizes([f"{project}{suffix}" for suffix in IMAGES]))
+
+
+def report(measured: Measurements, runs: int) -> None:
+    """Print a Markdown table of medians and ranges."""
+    print(f"| measured, {runs} runs | median | min to max |\n|---|---|---|")
+    for what, values in measured.items():
+        middle = statistics.median(values)
+        print(f"| {what} | {middle:.1f} | {min(values):.1f} to {max(values):.1f} |")
+
+
+def main() -> int:
+    """Run the benchmark; return the exit status."""
+    parser = argparse.ArgumentParser(prog="bench startup", description="Measure the start of the stack.")
+    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
+    runs = parser.parse_args().runs
+    modes = [measure_native]
+    if reason := missing_docker():
+        print(f"Docker is not measured: {reason}", file=sys.stderr)
+    else:
+        modes.append(measure_docker)
+
+    def command() -> None:
+        measured: Measurements = {}
+        for number in range(runs):
+            print(f"==> run {number + 1} of {runs}", file=sys.stderr, flush=True)
+            for measure in modes:
+                with tempfile.TemporaryDirectory() as home:
+                    measure(measured, Path(home))
+        report(measured, runs)
+
+    return exit_status("bench", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
