@@ -25,14 +25,15 @@ usage_if_asked() {
 
 # find_python: print a Python of a version that the lock holds for
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3}; do
+    local candidate candidates=(python3.13 python3.12 python3.11 python3)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $(python3 --version 2>&1 || true); install one, or set PYTHON to its path"
+    fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $("${candidates[@]: -1}" --version 2>&1 || true); install one, or set PYTHON to its path"
 }
 
 # use_venv [dev]: make .venv from the lock, or bring it up to date; nothing to do is the usual case

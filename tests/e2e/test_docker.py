@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -207,6 +208,26 @@ def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
     assert other.predictions() == CLASSES
     assert other.aliases() == {"champion": "1"}
     assert set(services(other)) == {"tracking", "serving"}
+
+
+def test_a_model_that_needs_more_than_the_lock_holds_fails_to_bake(stack: Stack, clone: Path) -> None:
+    train = clone / "trainer" / "train.py"
+    train.write_text(train.read_text().replace("=requirements()", '=[*requirements(), "cowsay==6.1"]'))
+    shutil.copytree(stack.checkout / ".venv", clone / ".venv", symlinks=True)
+    before = (stack.aliases(), container(stack, "serving")["Id"])
+    replace(stack, checkout=clone).script("train")
+    try:
+        failed = stack.script("deploy", check=False)
+        assert failed.returncode == 1
+        assert "No matching distribution found for cowsay==6.1" in failed.stderr
+        assert "add the package to pyproject.toml and run: ./scripts/upgrade PACKAGE" in failed.stderr
+        candidate = stack.aliases()["candidate"]
+    finally:
+        stack.client.delete_registered_model_alias("iris", "candidate")
+    assert (stack.aliases(), container(stack, "serving")["Id"]) == before
+    assert stack.predictions() == CLASSES
+    tag = f"{stack.settings['COMPOSE_PROJECT_NAME']}/iris:{candidate}"
+    assert tag not in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
 
 
 def test_a_trainer_that_fails_fails_the_up_and_is_named(home: Path, clone: Path) -> None:

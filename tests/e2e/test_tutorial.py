@@ -112,8 +112,8 @@ def test_generate_dockerfile_writes_one(native_stack: Stack, run_id: str, tmp_pa
 
 
 def test_build_docker_makes_the_stock_image_and_docker_run_serves_it(docker_stack: Stack) -> None:
-    # The run of the container's trainer, whose Python version is that of the base image.
-    run_id = docker_stack.client.get_model_version_by_alias("iris", "champion").run_id
+    # The first run is the container's trainer's, whose Python version is that of the base image.
+    run_id = docker_stack.client.get_model_version("iris", "1").run_id
     name = f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-tutorial"  # removed with the stack's images
     model = f"runs:/{run_id}/artifacts"
     run(docker_stack, MLFLOW, "models", "build-docker", "-m", model, "--env-manager", "local", "-n", name)

@@ -1,5 +1,6 @@
 """Things that are written down in two places must say the same."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -111,6 +112,14 @@ def test_wrong_usage_is_told_apart(script: str) -> None:
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert re.search("usage:|see ./scripts", refused.stderr)
+
+
+def test_docker_mode_without_an_engine_says_so() -> None:
+    command = [str(CHECKOUT / "scripts" / "up"), "--docker", "--detach"]
+    shell = {**os.environ, "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    refused = subprocess.run(command, env=shell, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr == "up: no Docker engine answers; start it, or use --native\n"
 
 
 def test_the_readme_names_only_scripts_and_files_that_exist() -> None:
