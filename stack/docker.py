@@ -5,8 +5,11 @@ How the other parts are started with Docker, docker-compose.yml says.
 
 import os
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
@@ -75,20 +78,21 @@ class Docker:
         base, name = base_image(self.config), image(self.config, version)
         if not _image_id(base):
             raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
-        os.environ.setdefault("BUILDKIT_PROGRESS", "quiet")
         replaced = _image_id(name)
-        try:
-            build_docker(
-                model_uri=f"models:/{self.config.model_name}/{version}",
-                name=name,
-                env_manager="local",
-                base_image=base,
-            )
-        except RuntimeError as error:
-            raise StackError(
-                f"baking {name} failed, see above; if pip found no matching"
-                " distribution, add the package to pyproject.toml and run: ./scripts/upgrade PACKAGE"
-            ) from error
+        model_uri = f"models:/{self.config.model_name}/{version}"
+        with tempfile.TemporaryFile() as output:
+            try:
+                with _standard_output_to(output):
+                    build_docker(model_uri, name, env_manager="local", base_image=base)
+            except RuntimeError as error:
+                output.seek(0)
+                lines = output.read().decode(errors="replace").splitlines()
+                lines = [line for line in lines if "Requirement already satisfied" not in line]
+                raise StackError(
+                    "\n    ".join([f"baking {name} failed. The end of Docker's output:", *lines[-60:]])
+                    + "\nIf pip found no matching distribution, the lock lacks a package that the model"
+                    " needs:\nadd it to pyproject.toml, and run ./scripts/upgrade PACKAGE"
+                ) from error
         if replaced and replaced != _image_id(name):
             # It would stay as a nameless image. Docker refuses while a container still needs it.
             _run(["docker", "image", "rm", replaced])
@@ -110,6 +114,20 @@ class Docker:
             f"{image(self.config, version)} did not become healthy; its log ends:\n"
             f"{log.stdout}{started.stderr}"
         )
+
+
+@contextmanager
+def _standard_output_to(file: IO[bytes]) -> Iterator[None]:
+    """Send what this process and its children print to ``file``: hundreds of lines, if all goes well."""
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, before in zip((1, 2), saved, strict=True):
+            os.dup2(before, descriptor)
+            os.close(before)
 
 
 def _image_id(name: str) -> str:

@@ -220,7 +220,7 @@ def test_a_model_that_needs_more_than_the_lock_holds_fails_to_bake(stack: Stack,
         failed = stack.script("deploy", check=False)
         assert failed.returncode == 1
         assert "No matching distribution found for cowsay==6.1" in failed.stderr
-        assert "add the package to pyproject.toml and run: ./scripts/upgrade PACKAGE" in failed.stderr
+        assert "add it to pyproject.toml, and run ./scripts/upgrade PACKAGE" in failed.stderr
         candidate = stack.aliases()["candidate"]
     finally:
         stack.client.delete_registered_model_alias("iris", "candidate")
