@@ -3,7 +3,7 @@
 # There is no "syntax" line, because that would be one more image to pull.
 #
 # What comes from Debian is pinned here; the `*` leaves room for Debian's own security revisions.
-ARG PYTHON_IMAGE=python:3.13.5-slim-trixie
+ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS uv
 RUN --mount=type=bind,source=lock/bootstrap.txt,target=/bootstrap.txt \
@@ -27,7 +27,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=cache,target=/root/.cache/uv \
     /uv/bin/uv pip install --system --link-mode copy --compile-bytecode --no-deps --require-hashes \
     -r /runtime.txt \
-    && python -m compileall -q -j 0 "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+    && python -m compileall -q -j 0 -x '/(site-packages|tests?)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 ENV HOME=/home/stack \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

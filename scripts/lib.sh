@@ -10,7 +10,7 @@ fail() {
     exit "$1"
 }
 
-engine_answers() { docker info >/dev/null 2>&1; }
+engine_answers() { docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
 
 # The comment at the top of a script is its usage.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
@@ -42,14 +42,15 @@ use_venv() {
     [ "${1:-}" != dev ] || locks+=(lock/dev.txt)
     installed=$(cat .venv/installed 2>/dev/null || true)
     wanted=$(cat lock/runtime.txt lock/dev.txt lock/bootstrap.txt | cksum)
-    case "$installed" in "$wanted dev" | "$wanted ${1:-runtime}") return ;; esac
-    say "installing the locked packages into .venv (once, about 20 s)"
-    rm -f .venv/installed
-    local python
+    case "$installed" in "$wanted dev" | "$wanted ${1:-runtime}") [ ! -x .venv/bin/python ] || return 0 ;; esac
+    local python since=$SECONDS
     python=$(find_python)
-    [ -x .venv/bin/python ] || "$python" -m venv .venv || fail 1 "can't make a virtual environment; on Debian: apt-get install python3-venv"
+    say "installing the locked packages into .venv (once, about 20 s)" >&2
+    rm -f .venv/installed
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv >&2 || fail 1 "can't make a virtual environment; on Debian: apt-get install python3-venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r lock/bootstrap.txt &&
         .venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${locks[@]}" ||
         fail 1 "installing the packages failed, see above; mend the cause and run this again"
     echo "$wanted ${1:-runtime}" >.venv/installed
+    echo "    done in $((SECONDS - since)) s" >&2
 }

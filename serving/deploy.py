@@ -7,6 +7,8 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import mlflow
@@ -16,11 +18,15 @@ from mlflow.exceptions import MlflowException
 from stack.config import Config, load_config
 from stack.docker import Docker, engine_answers
 from stack.errors import StackError, exit_status
+from stack.interruption import Interruption
 from stack.native import Native
 
 
 class Mode(Protocol):
     """How one mode bakes and serves a version of the model."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other deployments away for as long as this one lasts."""
 
     def bake(self, version: str) -> None:
         """Make that which serves the version; what serves now is not touched."""
@@ -29,8 +35,12 @@ class Mode(Protocol):
         """Serve a baked version in place of what is served now; StackError if it does not become healthy."""
 
 
-def deploy(client: MlflowClient, mode: Mode, model_name: str) -> str:
+def deploy(
+    client: MlflowClient, mode: Mode, model_name: str, check_interrupted: Callable[[], None] = lambda: None
+) -> str:
     """Serve the candidate of ``model_name`` or, without one, its champion again; return the version.
+
+    ``check_interrupted`` is called for the last time before what is served is touched.
 
     Raises:
         StackError: if there is nothing to deploy, or it can't be baked or served. Then the aliases are as
@@ -45,20 +55,30 @@ def deploy(client: MlflowClient, mode: Mode, model_name: str) -> str:
     since = time.monotonic()
     print(f"baking version {version} of {model_name}", flush=True)
     mode.bake(version)
+    check_interrupted()
     print(f"baked in {time.monotonic() - since:.1f} s; starting to serve it", flush=True)
     try:
         mode.serve(version)
-    except StackError:
+    except StackError as error:
         if champion not in (None, version):
-            mode.serve(champion)
+            _serve_again(mode, champion, error)
         raise
     if version != champion:
         if champion is not None:
             client.set_registered_model_alias(model_name, "previous", champion)
         client.set_registered_model_alias(model_name, "champion", version)
-    if "candidate" in aliases:
+    if registered_aliases(client, model_name).get("candidate") == version:
         client.delete_registered_model_alias(model_name, "candidate")
     return version
+
+
+def _serve_again(mode: Mode, champion: str, error: StackError) -> None:
+    try:
+        mode.serve(champion)
+    except StackError as second:
+        raise StackError(
+            f"{error}\nand version {champion}, the champion, does not serve either: {second}"
+        ) from second
 
 
 def registered_aliases(client: MlflowClient, model_name: str) -> dict[str, str]:
@@ -104,11 +124,13 @@ def main() -> int:
         os.environ.setdefault(f"MLFLOW_{name}", value)
 
     def command() -> None:
+        interruption = Interruption()
         config = load_config()
         mode = arguments.mode(config) if arguments.mode else choose_mode(config)
         mlflow.set_tracking_uri(config.tracking_url)
         try:
-            version = deploy(MlflowClient(), mode, config.model_name)
+            with mode.exclusive():
+                version = deploy(MlflowClient(), mode, config.model_name, interruption.check)
         except MlflowException as error:
             raise StackError(
                 f"the tracking server {config.tracking_url} failed in between ({error});"

@@ -50,15 +50,17 @@ class Config:
 
 
 def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKOUT / ".env") -> Config:
-    """Read the settings; the environment goes before the file, as it does for Compose.
+    """Read the settings; the environment goes before the file, and an empty value is none, as for Compose.
 
     Raises:
         StackError: if a value can't be used.
 
     """
-    values = {name: value for name, value in dotenv_values(env_file).items() if value} | {
-        name: value for name, value in environ.items() if value
-    }
+    try:
+        from_file = dotenv_values(env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(f"can't read {env_file} ({error}); mend or remove it") from error
+    values = {name: value for name, value in (from_file | dict(environ)).items() if value}
     tracking_port = _port(values, "TRACKING_PORT", "5000")
     serving_port = _port(values, "SERVING_PORT", "5002")
     if tracking_port == serving_port:

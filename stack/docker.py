@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO
 
@@ -97,6 +97,10 @@ class Docker:
             # It would stay as a nameless image. Docker refuses while a container still needs it.
             _run(["docker", "image", "rm", replaced])
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Do nothing: two deployments at a time are not kept apart with Docker."""
+        return nullcontext()
+
     def serve(self, version: str) -> None:
         """Serve the version's image in place of what is served now.
 
@@ -138,4 +142,11 @@ def _image_id(name: str) -> str:
 def _run(
     command: list[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True)
+    # A session of its own keeps a terminal's Ctrl-C from it: a switch is finished or undone, not cut short.
+    return subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )

@@ -9,10 +9,13 @@ class StackError(Exception):
 
 
 def exit_status(program: str, command: Callable[[], None]) -> int:
-    """Run ``command``; return 0, or 1 after telling on stderr which ``StackError`` ended it."""
+    """Run ``command``; return 0, or 1 after telling on stderr which error ended it, or 130 after Ctrl-C."""
     try:
         command()
     except StackError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
     return 0

@@ -6,10 +6,10 @@ for each baked version, logs/, and run/ with the locks of the processes.
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,9 +20,8 @@ from stack.errors import StackError
 from stack.processes import Process
 from stack.wait import not_healthy, wait_until
 
-# The order in which they start; they are stopped in the opposite order.
-PARTS = ("tracking", "trainer", "deploy", "serving")
-DATA = ("mlflow.db", "artifacts", "models", "logs", "run")
+# Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
+STOP_ORDER = ("deploy", "switch", "trainer", "serving", "tracking")
 _HEALTHY_WITHIN = 120
 # Settings of MLflow and uvicorn in the user's shell are for the user's own servers, not for these.
 _FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY")
@@ -59,7 +58,7 @@ class Native:
     @property
     def is_up(self) -> bool:
         """Whether any process of the stack runs."""
-        return any(self.process(name).is_running() for name in ("up", *PARTS))
+        return any(self.process(name).is_running() for name in ("up", *STOP_ORDER))
 
     def model_directory(self, version: str) -> Path:
         """Return where the version's baked files lie."""
@@ -74,11 +73,22 @@ class Native:
 
         target = self.model_directory(version)
         partial = target.with_name(f"{version}.partial")
-        for directory in (partial, target):
-            shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         download_artifacts(f"models:/{self.config.model_name}/{version}", dst_path=str(partial))
+        if not (partial / "MLmodel").exists():
+            raise StackError(
+                f"the tracking server has no files for version {version} of {self.config.model_name};"
+                " train again, or deploy another version"
+            )
+        shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other deployments away, and tell whoever watches serving that it may be replaced."""
+        with self.process("switch").claim():
+            yield
 
     def serve(self, version: str) -> None:
         """Serve the version's files in place of what is served now.
@@ -88,25 +98,23 @@ class Native:
 
         """
         serving = self.process("serving")
-        # Holding "switch" tells whoever watches the parts that serving is replaced, not dead.
-        with self.process("switch").claim():
+        serving.stop()
+        serving.start(
+            [sys.executable, "-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app"],
+            part_environment(
+                self.environ,
+                CHECKOUT / "serving" / "server.env",
+                UVICORN_HOST="127.0.0.1",
+                UVICORN_PORT=str(self.config.serving_port),
+                __pyfunc_model_path__=str(self.model_directory(version)),
+            ),
+            CHECKOUT,
+        )
+        try:
+            self._wait_healthy(serving, self.config.serving_url)
+        except StackError:
             serving.stop()
-            serving.start(
-                [sys.executable, "-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app"],
-                part_environment(
-                    self.environ,
-                    CHECKOUT / "serving" / "server.env",
-                    UVICORN_HOST="127.0.0.1",
-                    UVICORN_PORT=str(self.config.serving_port),
-                    __pyfunc_model_path__=str(self.model_directory(version)),
-                ),
-                CHECKOUT,
-            )
-            try:
-                self._wait_healthy(serving, self.config.serving_url)
-            except StackError:
-                serving.stop()
-                raise
+            raise
 
     def start_tracking(self) -> None:
         """Start the tracking server; return when it is healthy."""
@@ -141,13 +149,18 @@ class Native:
             switch = self.process("switch")
             # Asked twice, for a switch that comes to its end between the questions.
             if not (process.is_running() or switch.is_running() or process.is_running()):
-                process.signal_group(signal.SIGKILL)
                 raise failure(process, "has ended by itself, so the stack is stopped")
 
     def stop(self) -> None:
-        """Stop all the parts."""
-        for name in reversed(PARTS):
-            self.process(name).stop()
+        """Stop all the parts; StackError, after the last, if one does not end."""
+        stuck = []
+        for name in STOP_ORDER:
+            try:
+                self.process(name).stop()
+            except StackError as error:
+                stuck.append(str(error))
+        if stuck:
+            raise StackError("; ".join(stuck))
 
     def _wait_healthy(self, process: Process, url: str) -> None:
         try:

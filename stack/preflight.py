@@ -1,4 +1,4 @@
-"""What is checked before any process is started, so that a failure leaves nothing behind."""
+"""The state directory, and what is checked before any process is started."""
 
 import shutil
 import socket
@@ -10,22 +10,65 @@ from stack.errors import StackError
 _NEEDED_BYTES = 200 * 1024**2
 
 
+# What lies in the state directory; the marker tells that it is ours, so that it may be deleted.
+_MARKER = ".pyfunc-stack"
+_DATA = ("mlflow.db", "mlflow.db-journal", "artifacts", "models", "logs", "run", _MARKER)
+
+
+def prepare_home(config: Config) -> None:
+    """Make the state directory.
+
+    Raises:
+        StackError: if it can't be written to, or holds what is not the stack's.
+
+    """
+    home = config.home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / _MARKER).exists():
+            if any(home.iterdir()):
+                raise StackError(
+                    f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
+                )
+            (home / _MARKER).touch()
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise StackError(
+            f"can't write to the state directory {home} ({error.strerror}); make it writable,"
+            " or set STACK_HOME to another"
+        ) from error
+
+
+def delete_data(config: Config) -> None:
+    """Delete what the stack has put into its state directory, and the directory if nothing else is in it.
+
+    Raises:
+        StackError: if something can't be deleted.
+
+    """
+    if not (config.home / _MARKER).exists():
+        return
+    try:
+        for name in _DATA:
+            path = config.home / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if not any(config.home.iterdir()):
+            config.home.rmdir()
+    except OSError as error:
+        raise StackError(f"can't delete {error.filename} ({error.strerror}); delete it by hand") from error
+
+
 def check_machine(config: Config) -> None:
-    """Check the state directory, the free disk and the ports.
+    """Check the free disk and the ports.
 
     Raises:
         StackError: at the first that would not do.
 
     """
-    try:
-        config.home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=config.home):
-            pass
-    except OSError as error:
-        raise StackError(
-            f"can't write to the state directory {config.home} ({error.strerror}); make it writable,"
-            " or set STACK_HOME to another"
-        ) from error
     free = shutil.disk_usage(config.home).free
     if free < _NEEDED_BYTES:
         raise StackError(

@@ -18,6 +18,8 @@ from typing import IO
 from stack.errors import StackError
 from stack.wait import Clock, wait_until
 
+_MARK = "PYFUNC_STACK_PROCESS"
+
 
 @dataclass(frozen=True)
 class Process:
@@ -48,7 +50,7 @@ class Process:
         with self.claim() as lock, self.log.open("wb") as log:
             child = subprocess.Popen(
                 command,
-                env=env,
+                env={**env, _MARK: str(self.lock)},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -56,7 +58,11 @@ class Process:
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )
-            write_pid(lock, child.pid)
+            try:
+                write_pid(lock, child.pid)
+            except OSError:  # no room on the disk
+                child.kill()
+                raise
         return child
 
     def claim(self) -> IO[str]:
@@ -79,46 +85,59 @@ class Process:
         write_pid(file, os.getpid())
         return file
 
-    def pid(self) -> int:
-        """Return the id of the process that holds the lock, or held it last; 0 if there was none."""
+    def pid(self) -> int | None:
+        """Return the id of the process that holds the lock, or held it last; None if that is not known."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int(self.lock.read_text())
-        return 0
+        return None
 
     def is_running(self) -> bool:
         """Whether the process lives."""
-        if not self.lock.exists():
+        try:
+            with self.lock.open() as file:
+                return _try_lock(file, fcntl.LOCK_SH) is not None
+        except OSError:  # there is no such file, so there was never such a process
             return False
-        with self.lock.open() as file:
-            return _try_lock(file, fcntl.LOCK_SH) is not None
+
+    def members(self) -> list[int]:
+        """Return the ids of all living processes that were started under this name (where there is /proc)."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+                if self._mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+        return found
 
     def stop(self, grace: float = 15) -> None:
-        """End it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended."""
-        if not self.is_running():
+        """End it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended.
+
+        Raises:
+            StackError: if it outlives even that.
+
+        """
+        if self._ended() is None:
             return
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5)):
-            self.signal_group(number)
+            self._signal(number)
             with contextlib.suppress(StackError):
-                wait_until(lambda: self._still_there(), timeout=patience, clock=self.clock)
+                wait_until(self._ended, timeout=patience, clock=self.clock)
                 return
         raise StackError(f"process {self.pid()} ({self.name}) does not end; end it by hand")
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the process and all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid(), number)
+    @property
+    def _mark(self) -> bytes:
+        return f"{_MARK}={self.lock}".encode()
 
-    def _still_there(self) -> str | None:
-        pid = self.pid()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        if self.is_running():
-            return "alive"
-        try:
-            os.killpg(pid, 0)
-        except (ProcessLookupError, PermissionError):
-            return None
-        return "its children are alive"
+    def _signal(self, number: signal.Signals) -> None:
+        pids = set(self.members())
+        if self.is_running() and (pid := self.pid()):
+            pids.add(pid)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+    def _ended(self) -> str | None:
+        return "alive" if self.is_running() or self.members() else None
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the end of its log, indented."""

@@ -5,6 +5,7 @@ python -m stack.run FILE [ARGUMENTS]
 
 import os
 import sys
+from pathlib import Path
 
 from stack.config import load_config
 from stack.errors import exit_status
@@ -17,7 +18,7 @@ def main() -> int:
         environment = {**os.environ, **load_config().client_environment()}
         os.execve(sys.executable, [sys.executable, *sys.argv[1:]], environment)  # noqa: S606 - no shell wanted
 
-    return exit_status("run", command)
+    return exit_status(Path(sys.argv[1]).name, command)
 
 
 if __name__ == "__main__":

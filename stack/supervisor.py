@@ -7,7 +7,6 @@ python -m stack.supervisor down [--volumes]
 import argparse
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import time
@@ -17,28 +16,11 @@ from typing import IO
 
 from stack.config import Config, load_config
 from stack.errors import StackError, exit_status
-from stack.native import DATA, Native
-from stack.preflight import check_machine
+from stack.interruption import Interruption
+from stack.native import Native
+from stack.preflight import check_machine, delete_data, prepare_home
 from stack.processes import Process, write_pid
-from stack.wait import Progress, wait_until
-
-
-class Interruption:
-    """Remembers that the stack was asked to stop: by Ctrl-C, SIGTERM, or because its terminal is gone."""
-
-    def __init__(self) -> None:
-        """Catch the signals from now on, so that a second one does not cut the stopping short."""
-        self.received = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._receive)
-
-    def _receive(self, *_: object) -> None:
-        self.received = True
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if one was received."""
-        if self.received:
-            raise KeyboardInterrupt
+from stack.wait import Progress, not_healthy, wait_until
 
 
 def up(config: Config, *, detach: bool) -> None:
@@ -48,10 +30,6 @@ def up(config: Config, *, detach: bool) -> None:
         StackError: if it can't be brought up or a server ended by itself; then nothing of it runs any more.
 
     """
-    supervisor = Process(config.home, "up")
-    if supervisor.is_running():
-        print(f"the stack is running already (process {supervisor.pid()}):\n{_addresses(config)}")
-        return
     interruption = Interruption()
     progress = Progress()
 
@@ -60,10 +38,15 @@ def up(config: Config, *, detach: bool) -> None:
         progress.tick()
 
     native = Native(config, on_wait)
-    native.stop()  # what an `up` left behind that was killed
-    check_machine(config)
+    supervisor = native.process("up")
+    prepare_home(config)
+    if supervisor.is_running():
+        _report_running(config, supervisor)
+        return
     with supervisor.claim() as lock:
         try:
+            native.stop()  # what an `up` left behind that was killed
+            check_machine(config)
             _start(native, progress)
             stopping = "./scripts/down" if detach else "Ctrl-C"
             print(f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stopping}", flush=True)
@@ -72,12 +55,18 @@ def up(config: Config, *, detach: bool) -> None:
             while not interruption.received:
                 native.check_servers()
                 time.sleep(0.2)
-        except KeyboardInterrupt:
-            print("\n==> interrupted while starting", flush=True)
-            raise SystemExit(130) from None
         finally:
             native.stop()
     print("==> stopped", flush=True)
+
+
+def _report_running(config: Config, supervisor: Process) -> None:
+    if reason := not_healthy(config.serving_url):
+        raise StackError(
+            f"another up is at work (process {supervisor.pid()}), but does not serve yet ({reason});"
+            " wait for it, or run: ./scripts/down"
+        )
+    print(f"the stack is running already (process {supervisor.pid()}):\n{_addresses(config)}")
 
 
 def _start(native: Native, progress: Progress) -> None:
@@ -87,7 +76,11 @@ def _start(native: Native, progress: Progress) -> None:
         ("baking the model and starting to serve it", native.run_deploy),
     ):
         progress.start(what)
-        printed = action()
+        try:
+            printed = action()
+        except BaseException:
+            progress.fail()
+            raise
         progress.done()
         if printed:
             print(printed, flush=True)
@@ -118,8 +111,8 @@ def down(config: Config, *, volumes: bool) -> None:
         progress = Progress()
         progress.start("stopping the stack without Docker")
         supervisor = native.process("up")
-        if supervisor.is_running():
-            os.kill(supervisor.pid(), signal.SIGTERM)
+        if supervisor.is_running() and (pid := supervisor.pid()):
+            os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(StackError):  # stuck: what it started is stopped below
                 wait_until(
                     lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
@@ -127,11 +120,7 @@ def down(config: Config, *, volumes: bool) -> None:
         native.stop()
         progress.done()
     if volumes:
-        for name in DATA:
-            path = config.home / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            config.home.rmdir()  # unless it holds something that is not ours
+        delete_data(config)
 
 
 def main() -> int:

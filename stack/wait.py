@@ -49,6 +49,11 @@ class Progress:
         seconds = f"{self.clock.now() - self._since:.1f} s"
         self._write(f"\r==> {self._what}: {seconds}\033[K" if self.out.isatty() else f"    done in {seconds}")
 
+    def fail(self) -> None:
+        """Leave the line on a terminal, so that the error that follows has one of its own."""
+        if self.out.isatty():
+            self._write("")
+
     def _write(self, text: str, end: str = "\n") -> None:
         self.out.write(text + end)
         self.out.flush()

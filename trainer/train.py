@@ -136,7 +136,11 @@ def main() -> int:
     try:
         train(os.environ.get("MODEL_NAME", "iris"))
     except MlflowException as error:
-        print(f"train.py: the tracking server {uri} refused or did not answer: {error}", file=sys.stderr)
+        print(
+            f"train.py: the tracking server {uri} refused or did not answer: {error};"
+            " see that it is up, then train again",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

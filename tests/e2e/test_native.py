@@ -134,6 +134,35 @@ def test_a_setting_that_can_not_be_used_is_named(home: Path) -> None:
     assert "MODEL_NAME can't name an image" in refused(stack)
 
 
+def test_a_state_directory_with_other_files_is_neither_used_nor_deleted(home: Path) -> None:
+    stack = new_stack("native", home)
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "mine.bin").touch()
+    assert "holds other files; set STACK_HOME to an empty directory" in refused(stack)
+    stack.down("--volumes")
+    assert (home / "models" / "mine.bin").exists()
+
+
+def test_a_deployment_whose_files_are_gone_leaves_the_champion_serving(own: Stack) -> None:
+    own.up()
+    artifacts = Path(own.settings["STACK_HOME"]) / "artifacts"
+    artifacts.rename(artifacts.with_name("gone"))
+    failed = own.script("deploy", check=False)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    assert own.predictions() == CLASSES
+    artifacts.with_name("gone").rename(artifacts)
+    # Ctrl-C does not tear a deployment out of its switch: it ends with the aliases that fit what is served.
+    own.script("train")
+    deploy = subprocess.Popen(["./scripts/deploy"], cwd=CHECKOUT, env=own.environment, stdout=subprocess.PIPE)
+    assert deploy.stdout is not None
+    assert any(b"starting to serve" in line for line in deploy.stdout)
+    deploy.send_signal(signal.SIGINT)
+    assert deploy.wait(timeout=60) == 0
+    assert own.aliases() == {"champion": "2", "previous": "1"}
+    assert own.predictions() == CLASSES
+
+
 def test_what_a_killed_up_left_behind_is_cleared_by_down_and_by_the_next_up(own: Stack) -> None:
     own.up()
     home = Path(own.settings["STACK_HOME"])

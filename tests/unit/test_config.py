@@ -19,11 +19,11 @@ def test_defaults_need_no_setting() -> None:
     )
 
 
-def test_the_environment_goes_before_the_file_and_empty_means_unset(tmp_path: Path) -> None:
+def test_the_environment_goes_before_the_file_and_empty_means_the_default(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("TRACKING_PORT=6000\nSERVING_PORT=6002\nMODEL_NAME=wine\n")
     config = load_config({"SERVING_PORT": "7002", "MODEL_NAME": ""}, file)
-    assert (config.tracking_port, config.serving_port, config.model_name) == (6000, 7002, "wine")
+    assert (config.tracking_port, config.serving_port, config.model_name) == (6000, 7002, "iris")
     assert config.serving_url == "http://127.0.0.1:7002"
 
 

@@ -1,3 +1,4 @@
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ class FakeMode:
     def __init__(self, *, unfit: str = "") -> None:
         self.unfit = unfit
         self.done: list[str] = []
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def bake(self, version: str) -> None:
         self.done.append(f"bake {version}")
@@ -73,6 +77,39 @@ def test_a_candidate_that_does_not_become_healthy_leaves_the_champion_serving() 
         run(registry, mode)
     assert mode.done == ["bake 2", "serve 2", "serve 1"]
     assert registry.aliases == {"candidate": "2", "champion": "1"}
+
+
+def test_when_nothing_becomes_healthy_both_reasons_are_told() -> None:
+    class Broken(FakeMode):
+        def serve(self, version: str) -> None:
+            raise StackError(f"{version} is broken")
+
+    registry = FakeRegistry({"candidate": "2", "champion": "1"})
+    with pytest.raises(StackError, match=r"2 is broken\nand version 1, the champion, .*: 1 is broken"):
+        run(registry, Broken())
+    assert registry.aliases == {"candidate": "2", "champion": "1"}
+
+
+def test_an_interruption_before_the_switch_changes_nothing() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    registry, mode = FakeRegistry({"candidate": "2", "champion": "1"}), FakeMode()
+    with pytest.raises(KeyboardInterrupt):
+        deploy(registry, mode, "iris", interrupted)  # type: ignore[arg-type]
+    assert mode.done == ["bake 2"]
+    assert registry.aliases == {"candidate": "2", "champion": "1"}
+
+
+def test_a_candidate_that_was_registered_meanwhile_stays_one() -> None:
+    class Meanwhile(FakeMode):
+        def serve(self, version: str) -> None:
+            super().serve(version)
+            registry.aliases["candidate"] = "3"
+
+    registry = FakeRegistry({"candidate": "2", "champion": "1"})
+    run(registry, Meanwhile())
+    assert registry.aliases == {"candidate": "3", "champion": "2", "previous": "1"}
 
 
 @pytest.mark.parametrize("aliases", [None, {}, {"previous": "1"}])

@@ -76,6 +76,27 @@ def test_stopping_ends_the_children_too(tmp_path: Path) -> None:
     assert not is_alive(grandchild)
 
 
+def test_what_a_killed_process_left_behind_is_found_and_ended(tmp_path: Path) -> None:
+    process = Process(tmp_path, "part")
+    child = process.start(PARENT, os.environ, tmp_path)
+    grandchild = int(wait_for_log(process))
+    child.kill()
+    child.wait()
+    assert not process.is_running()
+    assert process.members() == [grandchild]
+    process.stop()
+    assert not is_alive(grandchild)
+
+
+def test_a_lock_file_without_a_process_id_leads_to_no_signal(tmp_path: Path) -> None:
+    process = Process(tmp_path, "part")
+    with process.claim():
+        process.lock.write_text("")
+        assert process.pid() is None
+        with pytest.raises(StackError, match="does not end"):
+            process.stop(grace=0.1)  # a signal to process 0 would end this test run
+
+
 def test_an_old_process_id_is_nobodys(tmp_path: Path) -> None:
     process = Process(tmp_path, "part")
     process.lock.parent.mkdir()
