@@ -33,7 +33,7 @@ find_python() {
             return
         fi
     done
-    fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $("${candidates[@]: -1}" --version 2>&1 || true); install one, or set PYTHON to its path"
+    fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $({ "${candidates[@]: -1}" --version 2>&1 || true; } | head -n 1); install one, or set PYTHON to its path"
 }
 
 # use_venv [dev]: make .venv from the lock, or bring it up to date; nothing to do is the usual case
