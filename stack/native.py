@@ -58,7 +58,8 @@ class Native:
     @property
     def is_up(self) -> bool:
         """Whether any process of the stack runs."""
-        return any(self.process(name).is_running() for name in ("up", *STOP_ORDER))
+        processes = [self.process(name) for name in ("up", *STOP_ORDER)]
+        return any(process.is_running() or process.members() for process in processes)
 
     def model_directory(self, version: str) -> Path:
         """Return where the version's baked files lie."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT
-from stack.wait import wait_until
+from stack.wait import not_healthy, wait_until
 from tests.e2e.stacks import CLASSES, Stack, can_not_run, native_processes, new_stack, removed, running
 
 
@@ -170,7 +170,10 @@ def test_what_a_killed_up_left_behind_is_cleared_by_down_and_by_the_next_up(own:
         subprocess.run(["kill", "-KILL", (home / "run" / "up.lock").read_text()], check=True)
         assert own.predictions() == CLASSES  # the servers do not die with it
         own.up()
-    subprocess.run(["kill", "-KILL", (home / "run" / "up.lock").read_text()], check=True)
+    # The server that `mlflow server` has started outlives its parent.
+    for name in ("up", "tracking"):
+        subprocess.run(["kill", "-KILL", (home / "run" / f"{name}.lock").read_text()], check=True)
+    assert not_healthy(own.tracking_url) is None
     own.down()
     assert nothing_left(own) is None
 
