@@ -1,9 +1,11 @@
 """What only the mode without Docker promises."""
 
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -232,6 +234,11 @@ def pythons() -> list[str]:
     return found
 
 
+def python_version(python: str) -> str:
+    command = [python, "-c", "import platform; print(platform.python_version())"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def is_usable(python: str) -> bool:
     return subprocess.run([python, "-m", "venv", "-h"], capture_output=True).returncode == 0
 
@@ -248,6 +255,10 @@ def test_a_fresh_clone_comes_up_with_one_command(home: Path, clone: Path, python
     with running(stack):
         assert stack.predictions() == CLASSES
         assert stack.aliases() == {"champion": "1"}
+    if python_version(python) != python_version(sys.executable):  # that one runs the tests already
+        tested = stack.script("test", "tests/e2e/test_stack.py", "-k", "native")
+        assert f"Python {python_version(python)}" in tested.stdout
+        assert re.search(r"=+ 1\d passed, \d+ deselected in ", tested.stdout)
 
 
 def test_without_a_usable_python_the_versions_are_named(home: Path, clone: Path) -> None:
