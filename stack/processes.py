@@ -101,12 +101,7 @@ class Process:
 
     def members(self) -> list[int]:
         """Return the ids of all living processes that were started under this name (where there is /proc)."""
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
-                if self._mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(int(process.name))
-        return found
+        return processes_with(_MARK, str(self.lock))
 
     def stop(self, grace: float = 15) -> None:
         """End it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended.
@@ -123,10 +118,6 @@ class Process:
                 wait_until(self._ended, timeout=patience, clock=self.clock)
                 return
         raise StackError(f"process {self.pid()} ({self.name}) does not end; end it by hand")
-
-    @property
-    def _mark(self) -> bytes:
-        return f"{_MARK}={self.lock}".encode()
 
     def _signal(self, number: signal.Signals) -> None:
         pids = set(self.members())
@@ -145,6 +136,17 @@ class Process:
             return "    (it has no log)"
         tail = self.log.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(f"    {line}" for line in tail) or "    (its log is empty)"
+
+
+def processes_with(variable: str, value: str) -> list[int]:
+    """Return the ids of the living processes that have this environment variable (where there is /proc)."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
 
 
 def _try_lock(file: IO[str], kind: int) -> str | None:

@@ -1,6 +1,6 @@
 """Measure the start of the stack: from the command to the first right answer, and what it then takes.
 
-python -m tests.bench.startup [--runs N]
+python -m tests.bench.startup [--runs N] [--empty-build-cache]
 """
 
 import argparse
@@ -66,15 +66,15 @@ def container_processes(stack: Stack) -> list[int]:
 
 def image_sizes(names: list[str]) -> float:
     """Return the size of images together, each layer counted once, in MB."""
-    layers: dict[str, int] = {}
+    layers: dict[tuple[str, ...], int] = {}
     for name in names:
-        inspected = subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=True)
-        chain = json.loads(inspected.stdout)[0]["RootFS"]["Layers"]
-        command = ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}}", name]
+        shown = "{{json .}}"
+        command = ["docker", "history", "--no-trunc", "--human=false", "--format", shown, name]
         history = subprocess.run(command, capture_output=True, text=True, check=True)
-        sizes = [int(size) for size in reversed(history.stdout.split()) if size != "0"]
-        # Empty layers are in the chain, too, and may stand anywhere; they add nothing to the sum.
-        layers |= dict(zip(("/".join(chain[: n + 1]) for n in range(len(sizes))), sizes, strict=True))
+        rows = [json.loads(line) for line in reversed(history.stdout.splitlines())]
+        # What makes a layer the same one is how it was made, and on what.
+        steps = [f"{row['CreatedAt']} {row['CreatedBy']}" for row in rows]
+        layers |= {tuple(steps[: n + 1]): int(row["Size"]) for n, row in enumerate(rows)}
     return sum(layers.values()) / 1e6
 
 
@@ -90,11 +90,7 @@ def measure_native(measured: Measurements, home: Path) -> None:
     with removed(warm):
         add(measured, "native, packages installed [s]", time_of(lambda: up_to_the_first_right_answer(warm)))
         time.sleep(5)
-        add(
-            measured,
-            "native, idle memory [MB]",
-            memory([int(process.name) for process in native_processes(warm)]),
-        )
+        add(measured, "native, idle memory [MB]", memory(native_processes(warm)))
 
 
 def measure_docker(measured: Measurements, home: Path, *, empty_build_cache: bool) -> None:

@@ -57,3 +57,10 @@ def clone(tmp_path: Path) -> Path:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(CHECKOUT / name, target / name)
     return target
+
+
+@pytest.fixture
+def installed_clone(clone: Path) -> Path:
+    """Give the clone the packages of this checkout."""
+    (clone / ".venv").symlink_to(CHECKOUT / ".venv")
+    return clone

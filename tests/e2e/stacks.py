@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,8 @@ import requests
 from mlflow import MlflowClient
 
 from stack.config import CHECKOUT
+from stack.docker import engine_answers
+from stack.processes import processes_with
 from tests.conftest import two_free_ports
 
 EXAMPLE = (CHECKOUT / "trainer" / "example.json").read_text()
@@ -33,7 +35,7 @@ def missing_docker() -> str:
     """Say why there can be no Docker tests here; empty if there can be."""
     if shutil.which("docker") is None:
         return "no docker command is installed"
-    if subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
+    if not engine_answers():
         return "no Docker engine answers"
     if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0:
         return "Docker has no Compose plugin"
@@ -120,15 +122,9 @@ class Stack:
         return "".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
 
 
-def native_processes(stack: Stack) -> list[Path]:
-    """Return the /proc directories of the processes that have this stack's STACK_HOME."""
-    mark = f"STACK_HOME={stack.settings['STACK_HOME']}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if mark in (process / "environ").read_bytes().split(b"\0"):
-                found.append(process)
-    return found
+def native_processes(stack: Stack) -> list[int]:
+    """Return the ids of the processes that have this stack's STACK_HOME."""
+    return processes_with("STACK_HOME", stack.settings["STACK_HOME"])
 
 
 def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT) -> Stack:

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -210,12 +209,13 @@ def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
     assert set(services(other)) == {"tracking", "serving"}
 
 
-def test_a_model_that_needs_more_than_the_lock_holds_fails_to_bake(stack: Stack, clone: Path) -> None:
-    train = clone / "trainer" / "train.py"
+def test_a_model_that_needs_more_than_the_lock_holds_fails_to_bake(
+    stack: Stack, installed_clone: Path
+) -> None:
+    train = installed_clone / "trainer" / "train.py"
     train.write_text(train.read_text().replace("=requirements()", '=[*requirements(), "cowsay==6.1"]'))
-    shutil.copytree(stack.checkout / ".venv", clone / ".venv", symlinks=True)
     before = (stack.aliases(), container(stack, "serving")["Id"])
-    replace(stack, checkout=clone).script("train")
+    replace(stack, checkout=installed_clone).script("train")
     try:
         failed = stack.script("deploy", check=False)
         assert failed.returncode == 1

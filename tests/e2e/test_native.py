@@ -28,7 +28,7 @@ def own(home: Path) -> Iterator[Stack]:
 
 def processes_of(stack: Stack) -> list[str]:
     """Return the command lines of the processes that were started for this stack."""
-    return [(process / "cmdline").read_text().replace("\0", " ") for process in native_processes(stack)]
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in native_processes(stack)]
 
 
 def nothing_left(stack: Stack) -> str | None:
@@ -195,10 +195,9 @@ def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: S
     own.down("--volumes")  # nothing running, nothing there: no error
 
 
-def test_a_trainer_that_fails_takes_the_stack_down_and_is_named(home: Path, clone: Path) -> None:
-    shutil.copytree(CHECKOUT / ".venv", clone / ".venv", symlinks=True)
-    (clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
-    stack = new_stack("native", home, clone)
+def test_a_trainer_that_fails_takes_the_stack_down_and_is_named(home: Path, installed_clone: Path) -> None:
+    (installed_clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
+    stack = new_stack("native", home, installed_clone)
     failed = stack.script("up", "--native", "--detach", check=False)
     assert failed.returncode == 1
     assert "up: trainer failed with status 1. The end of its log" in failed.stderr
@@ -206,14 +205,13 @@ def test_a_trainer_that_fails_takes_the_stack_down_and_is_named(home: Path, clon
     assert nothing_left(stack) is None
 
 
-def test_a_model_that_does_not_load_is_not_served_and_not_champion(own: Stack, clone: Path) -> None:
+def test_a_model_that_does_not_load_is_not_served_and_not_champion(own: Stack, installed_clone: Path) -> None:
     own.up()
-    shutil.copytree(CHECKOUT / ".venv", clone / ".venv", symlinks=True)
-    model = clone / "trainer" / "iris_classifier.py"
+    model = installed_clone / "trainer" / "iris_classifier.py"
     model.write_text(model.read_text().replace("joblib.load(", "joblib.load_what("))
-    train = clone / "trainer" / "train.py"
+    train = installed_clone / "trainer" / "train.py"
     train.write_text(train.read_text().replace("input_example=example", "input_example=None"))
-    broken = new_stack("native", Path(own.settings["STACK_HOME"]), clone)
+    broken = new_stack("native", Path(own.settings["STACK_HOME"]), installed_clone)
     broken.settings.update(own.settings)
     broken.script("train")
     failed = own.script("deploy", check=False)
