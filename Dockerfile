@@ -39,8 +39,14 @@ ENV HOME=/home/stack \
 USER 10001:10001
 
 FROM base AS trainer
-WORKDIR /trainer
-COPY --chmod=755 trainer/ ./
+ARG MODEL_DIR=trainer
+# Laid out as the checkout is, so that the same files give the same fingerprint.
+WORKDIR /stack
+COPY --chmod=755 lock/runtime.txt lock/
+COPY --chmod=755 trainer/ trainer/
+COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
+ENV PYTHONPATH=/stack/trainer
+WORKDIR /stack/${MODEL_DIR}
 CMD ["python", "train.py"]
 
 FROM base AS deploy
@@ -52,4 +58,4 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends \
     'docker-cli=26.1.5*' 'docker-compose=2.26.1-4*' 'docker-buildx=0.13.1*'
 WORKDIR /stack
-CMD ["python", "-m", "serving.deploy", "--docker"]
+CMD ["python", "-m", "serving", "deploy", "--docker"]

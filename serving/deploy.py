@@ -1,145 +1,183 @@
-"""Turn a registered model version into the running model server: resolve, bake, serve, move the aliases.
+"""Make a registered model version the one that is served: bake it, replay, switch, move the aliases.
 
-python -m serving.deploy [--docker | --native]
+The order of the steps makes it safe to be killed at any of them: what has been found right is noted on the
+version before it is served, and `champion` moves when the version is served and healthy. Run again, it sees
+how far it came.
 """
 
-import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol
+from datetime import UTC, datetime
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from serving.registry import Registry
+from serving.replay import replay
+from stack.errors import StackError
+from stack.mode import Mode
 
-from stack.config import Config, load_config
-from stack.docker import Docker, engine_answers
-from stack.errors import StackError, exit_status
-from stack.interruption import Interruption
-from stack.native import Native
-
-
-class Mode(Protocol):
-    """How one mode bakes and serves a version of the model."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Keep other deployments away for as long as this one lasts."""
-
-    def bake(self, version: str) -> None:
-        """Make that which serves the version; what serves now is not touched."""
-
-    def serve(self, version: str) -> None:
-        """Serve a baked version in place of what is served now; StackError if it does not become healthy."""
+# Baked versions that are kept besides champion and previous.
+KEPT_OTHERS = 2
+_TAG_LENGTH = 5000
 
 
 def deploy(
-    client: MlflowClient, mode: Mode, model_name: str, check_interrupted: Callable[[], None] = lambda: None
+    registry: Registry, mode: Mode, version: str | None = None, check: Callable[[], None] = lambda: None
 ) -> str:
-    """Serve the candidate of ``model_name`` or, without one, its champion again; return the version.
+    """Make ``version`` the champion: without one the candidate or, without that, the champion again.
 
-    ``check_interrupted`` is called for the last time before what is served is touched.
+    ``check`` is called for the last time before what is served is touched; what it raises ends it there.
+    Returns the version.
 
     Raises:
-        StackError: if there is nothing to deploy, or it can't be baked or served. Then the aliases are as
-            they were, and the champion is served again if it was replaced.
+        StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or does not
+            become healthy. Then what was served before is served, `champion` names it, and the tag
+            ``failure`` of the version says why.
 
     """
-    aliases = registered_aliases(client, model_name)
+    mode.clean_up()
+    aliases = registry.aliases()
     champion = aliases.get("champion")
-    version = aliases.get("candidate", champion)
-    if version is None:
-        raise StackError(f"no version of {model_name} is a candidate or champion; run: ./scripts/train")
-    since = time.monotonic()
-    print(f"baking version {version} of {model_name}", flush=True)
-    mode.bake(version)
-    check_interrupted()
-    print(f"baked in {time.monotonic() - since:.1f} s; starting to serve it", flush=True)
+    target = version or aliases.get("candidate") or champion
+    if target is None:
+        raise StackError(
+            f"there is nothing to serve: no version of {registry.model_name} is a candidate or champion;"
+            " run: ./scripts/train"
+        )
+    registry.version(target)  # StackError if there is none
+    before = _live(registry, mode) or champion
+    if before is not None and before != target and version is None:
+        _resume(registry, mode, before)
     try:
-        mode.serve(version)
+        prepare(registry, mode, target)
+        check()
+        if _is_served(registry, mode, target):
+            print(f"version {target} is served already", flush=True)
+        else:
+            print(f"starting to serve version {target}", flush=True)
+            mode.serve(target)
     except StackError as error:
-        if champion not in (None, version):
-            _serve_again(mode, champion, error)
+        _put_back(registry, mode, before, target, error)
+        registry.tag(target, failure=str(error)[:_TAG_LENGTH])
         raise
-    if version != champion:
-        if champion is not None:
-            client.set_registered_model_alias(model_name, "previous", champion)
-        client.set_registered_model_alias(model_name, "champion", version)
-    if registered_aliases(client, model_name).get("candidate") == version:
-        client.delete_registered_model_alias(model_name, "candidate")
-    return version
+    _settle(registry, target, before)
+    _collect_garbage(registry, mode)
+    return target
 
 
-def _serve_again(mode: Mode, champion: str, error: StackError) -> None:
+def rollback_target(registry: Registry) -> str:
+    """Return the version that `previous` names; StackError if there is none to go back to."""
+    aliases = registry.aliases()
+    previous = aliases.get("previous")
+    if previous is None or previous == aliases.get("champion"):
+        raise StackError(
+            f"there is nothing to go back to: {registry.model_name} has had no other champion;"
+            " to serve another version: ./scripts/promote VERSION"
+        )
+    return previous
+
+
+def prepare(registry: Registry, mode: Mode, version: str) -> None:
+    """Bake the version and replay, unless what is baked was found right before; what serves is not touched.
+
+    Raises:
+        StackError: if it can't be baked, or gives a wrong answer.
+
+    """
+    tags = registry.version(version).tags
+    baked = mode.image_id(version)
+    if baked and tags.get("image_id") == baked and tags.get("replay", "").startswith("passed"):
+        return
+    record = registry.record(version)
+    since = time.monotonic()
+    print(f"baking version {version} of {registry.model_name}", flush=True)
+    mode.bake(version)
+    print(f"baked in {time.monotonic() - since:.1f} s; replaying", flush=True)
+    since = time.monotonic()
     try:
-        mode.serve(champion)
+        with mode.trial(version) as url:
+            found = replay(url, record)
+    except StackError as error:
+        registry.tag(version, replay=f"failed: {error}"[:_TAG_LENGTH])
+        raise StackError(f"version {version} of {registry.model_name} failed the replay: {error}") from error
+    registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
+    print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
+
+
+def _live(registry: Registry, mode: Mode) -> str | None:
+    """Return the version that is served and was champion, whatever the alias says; None if there is none.
+
+    A served version that has not been champion is what a killed deployment left behind.
+    """
+    served = mode.served()
+    if served is None or served.model_name != registry.model_name:
+        return None
+    try:
+        tags = registry.version(served.version).tags
+    except StackError:  # it was deleted from the registry
+        return None
+    return served.version if "deployed_at" in tags else None
+
+
+def _is_served(registry: Registry, mode: Mode, version: str) -> bool:
+    served = mode.served()
+    wanted = (registry.model_name, version, mode.image_id(version))
+    return (
+        served is not None
+        and served.is_healthy
+        and (served.model_name, served.version, served.image_id) == wanted
+    )
+
+
+def _serve_checked(registry: Registry, mode: Mode, version: str) -> None:
+    if not _is_served(registry, mode, version):
+        prepare(registry, mode, version)
+        print(f"serving version {version} again", flush=True)
+        mode.serve(version)
+
+
+def _resume(registry: Registry, mode: Mode, before: str) -> None:
+    """Serve what was served before if nothing is, so that there are answers while the next is made ready."""
+    served = mode.served()
+    if served is not None and served.is_healthy:
+        return
+    try:
+        _serve_checked(registry, mode, before)
+    except StackError as error:
+        print(f"version {before} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
+
+
+def _put_back(registry: Registry, mode: Mode, before: str | None, target: str, error: StackError) -> None:
+    if before is None or before == target:
+        return
+    try:
+        _serve_checked(registry, mode, before)
     except StackError as second:
         raise StackError(
-            f"{error}\nand version {champion}, the champion, does not serve either: {second}"
+            f"{error}\nand version {before}, which was served before, does not serve either: {second}"
         ) from second
+    if registry.aliases().get("champion") != before:  # it was moved by hand
+        registry.set_alias("champion", before)
 
 
-def registered_aliases(client: MlflowClient, model_name: str) -> dict[str, str]:
-    """Return the version number that each alias of the registered model names.
-
-    Raises:
-        StackError: if no such model is registered, or the tracking server does not answer.
-
-    """
-    try:
-        return dict(client.get_registered_model(model_name).aliases)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise StackError(f"no model is registered as {model_name}; run: ./scripts/train") from error
-        raise StackError(
-            f"the tracking server {client.tracking_uri} does not answer ({error}); is the stack up?"
-        ) from error
-
-
-def choose_mode(config: Config) -> Mode:
-    """Choose the mode of the stack that runs on this machine.
-
-    Raises:
-        StackError: if none runs.
-
-    """
-    native = Native(config)
-    if native.is_up:
-        return native
-    if engine_answers():
-        return Docker(config)
-    raise StackError("no stack is running here; run: ./scripts/up")
+def _settle(registry: Registry, target: str, before: str | None) -> None:
+    """Let aliases and tags say what is served now."""
+    champion = registry.aliases().get("champion")
+    # Where the target was served already, a deployment was killed before it had moved the aliases.
+    replaced = champion if before == target else before
+    if replaced is not None and replaced != target:
+        registry.set_alias("previous", replaced)
+    if champion != target:
+        registry.set_alias("champion", target)
+    if replaced != target or "deployed_at" not in registry.version(target).tags:
+        registry.tag(target, deployed_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    registry.remove_tag(target, "failure")
+    if registry.aliases().get("candidate") == target:
+        registry.remove_alias("candidate")
 
 
-def main() -> int:
-    """Run one deployment; return its exit status."""
-    parser = argparse.ArgumentParser(prog="deploy", description="Bake the candidate version and serve it.")
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--docker", action="store_const", dest="mode", const=Docker)
-    group.add_argument("--native", action="store_const", dest="mode", const=Native)
-    arguments = parser.parse_args()
-    for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
-        os.environ.setdefault(f"MLFLOW_{name}", value)
-
-    def command() -> None:
-        interruption = Interruption()
-        config = load_config()
-        mode = arguments.mode(config) if arguments.mode else choose_mode(config)
-        mlflow.set_tracking_uri(config.tracking_url)
-        try:
-            with mode.exclusive():
-                version = deploy(MlflowClient(), mode, config.model_name, interruption.check)
-        except MlflowException as error:
-            raise StackError(
-                f"the tracking server {config.tracking_url} failed in between ({error});"
-                " see to it, then run this again"
-            ) from error
-        print(f"version {version} of {config.model_name} is served at {config.serving_url}/invocations")
-
-    return exit_status("deploy", command)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _collect_garbage(registry: Registry, mode: Mode) -> None:
+    aliases = registry.aliases()
+    needed = {aliases.get(alias) for alias in ("champion", "previous", "candidate")}
+    others = sorted((version for version in mode.baked_versions() if version not in needed), key=int)
+    for version in others[:-KEPT_OTHERS]:
+        mode.discard(version)

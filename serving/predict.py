@@ -1,14 +1,13 @@
 """Send a file to the model server and print its answer.
 
-python -m serving.predict FILE
+python -m serving.predict [FILE]
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-import requests
-
+from serving.client import ask
 from stack.config import load_config
 from stack.errors import StackError, exit_status
 
@@ -24,15 +23,7 @@ def predict(url: str, file: Path) -> str:
         body = file.read_bytes()
     except OSError as error:
         raise StackError(f"can't read {file} ({error.strerror}); name a file that exists") from error
-    content_type = "text/csv" if file.suffix == ".csv" else "application/json"
-    session = requests.Session()
-    session.trust_env = False  # a proxy that the environment names can't reach this machine's own ports
-    try:
-        answer = session.post(
-            f"{url}/invocations", data=body, headers={"Content-Type": content_type}, timeout=60
-        )
-    except requests.RequestException as error:
-        raise StackError(f"nothing answers at {url} ({type(error).__name__}); run: ./scripts/up") from error
+    answer = ask(url, body, "text/csv" if file.suffix == ".csv" else "application/json")
     if not answer.ok:
         raise StackError(f"the model server refused {file} with status {answer.status_code}: {answer.text}")
     return answer.text
@@ -41,9 +32,14 @@ def predict(url: str, file: Path) -> str:
 def main() -> int:
     """Print one answer; return the exit status."""
     parser = argparse.ArgumentParser(prog="predict", description="Send a file to the model server.")
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, nargs="?", help="default: example.json of the model")
     file = parser.parse_args().file
-    return exit_status("predict", lambda: print(predict(load_config().serving_url, file)))
+
+    def command() -> None:
+        config = load_config()
+        print(predict(config.serving_url, file or config.model_dir / "example.json"))
+
+    return exit_status("predict", command)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,19 @@ class Config:
     """Every setting, checked; .env.example says what each is for.
 
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
-    ``tracking_port`` and ``serving_port`` are where they are published on this machine.
+    ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
+    bounds that go before those of the model's train.py. ``trial_url`` is where a container that is tried out
+    answers, if that is known beforehand.
     """
 
     project: str
     model_name: str
+    model_dir: Path
+    gate: Mapping[str, str]
     tracking_port: int
     serving_port: int
     tracking_url: str
+    trial_url: str | None
     home: Path
 
     @property
@@ -47,6 +52,10 @@ class Config:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MODEL_NAME": self.model_name,
         }
+
+    def trainer_environment(self) -> dict[str, str]:
+        """Return what the trainer reads from its environment, its search path for modules included."""
+        return {**self.client_environment(), **self.gate, "PYTHONPATH": str(CHECKOUT / "trainer")}
 
 
 def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKOUT / ".env") -> Config:
@@ -71,12 +80,21 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKO
             f"MODEL_NAME can't name an image: expected lower-case letters and digits, with single"
             f" '.', '_' or '-' between them, found {model_name!r}; choose another name"
         )
+    model_dir = (CHECKOUT / values.get("MODEL_DIR", "trainer")).resolve()
+    if not (model_dir / "train.py").exists() or not model_dir.is_relative_to(CHECKOUT):
+        raise StackError(
+            f"MODEL_DIR is no directory of a model: expected one in {CHECKOUT} with a train.py, found"
+            f" {model_dir}; name another, for example examples/diabetes"
+        )
     return Config(
         project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
         model_name=model_name,
+        model_dir=model_dir,
+        gate={name: values[name] for name in ("GATE_THRESHOLD", "GATE_TOLERANCE") if name in values},
         tracking_port=tracking_port,
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
+        trial_url=values.get("TRIAL_URL"),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
     )
 

@@ -4,25 +4,19 @@ How the other parts are started with Docker, docker-compose.yml says.
 """
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from stack.config import CHECKOUT, Config
+from stack.engine import Lock, containers, engine_answers, image_id, moment, run
 from stack.errors import StackError
+from stack.mode import Served, Service
 
 _HEALTHY_WITHIN = 120
-
-
-def engine_answers() -> bool:
-    """Whether a Docker engine can be reached from here."""
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return False
+_SERVICES = ("tracking", "trainer", "deploy", "serving")
 
 
 def base_image(config: Config) -> str:
@@ -46,10 +40,22 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
     ]
 
 
-def serve_command(config: Config) -> list[str]:
-    """Build the command line that replaces what `serving` runs, and returns when that is healthy."""
+def start_command(config: Config, service: str) -> list[str]:
+    """Build the command line that starts `serving` or `trial` anew, and returns when that is healthy."""
     wait = ("--wait", f"--wait-timeout={_HEALTHY_WITHIN}")
-    return compose_command(config, "up", "--detach", "--no-deps", *wait, "--scale=serving=1", "serving")
+    alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
+    return compose_command(config, "up", "--detach", *wait, *alone, service)
+
+
+def lock_name(config: Config) -> str:
+    """Name the container that is there while a deployment is at work."""
+    return f"{config.project}-deploying"
+
+
+def lock_command(config: Config) -> list[str]:
+    """Build the command line of that container: it writes what it reads, until its input ends."""
+    options = ("--rm", "--interactive", "--pull=never", "--network=none", "--entrypoint=cat")
+    return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
 
 def compose_environment(config: Config, version: str) -> dict[str, str]:
@@ -76,9 +82,9 @@ class Docker:
         from mlflow.models import build_docker
 
         base, name = base_image(self.config), image(self.config, version)
-        if not _image_id(base):
+        if not image_id(base):
             raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
-        replaced = _image_id(name)
+        replaced = image_id(name)
         model_uri = f"models:/{self.config.model_name}/{version}"
         with tempfile.TemporaryFile() as output:
             try:
@@ -93,31 +99,105 @@ class Docker:
                     + "\nIf pip found no matching distribution, the lock lacks a package that the model"
                     " needs:\nadd it to pyproject.toml, and run ./scripts/upgrade PACKAGE"
                 ) from error
-        if replaced and replaced != _image_id(name):
+        if replaced and replaced != image_id(name):
             # It would stay as a nameless image. Docker refuses while a container still needs it.
-            _run(["docker", "image", "rm", replaced])
+            run(["docker", "image", "rm", replaced])
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Do nothing: two deployments at a time are not kept apart with Docker."""
-        return nullcontext()
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other deployments away, on this machine or in the service `deploy`."""
+        if not engine_answers():
+            raise StackError("no Docker engine answers; start it, or use --native")
+        lock = Lock(lock_name(self.config), lock_command(self.config))
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def clean_up(self) -> None:
+        """Remove a container that was tried out when its deployment was killed."""
+        self._remove("trial")
+
+    def image_id(self, version: str) -> str:
+        """Return the id of the version's image."""
+        return image_id(image(self.config, version))
+
+    @contextmanager
+    def trial(self, version: str) -> Iterator[str]:
+        """Run the version's image as the Compose service `trial`, which is `serving` on another port."""
+        try:
+            self._start("trial", version)
+            if self.config.trial_url:
+                yield self.config.trial_url
+            else:
+                command = compose_command(self.config, "port", "trial", "8080")
+                yield f"http://{run(command, compose_environment(self.config, version)).stdout.strip()}"
+        finally:
+            self._remove("trial")
 
     def serve(self, version: str) -> None:
-        """Serve the version's image in place of what is served now.
+        """Serve the version's image as the Compose service `serving`."""
+        try:
+            self._start("serving", version)
+        except StackError:
+            self._remove("serving")
+            raise
 
-        Raises:
-            StackError: if it does not become healthy; then nothing is served.
+    def served(self) -> Served | None:
+        """Return what the container of `serving` runs; its image says which version it is."""
+        containers = [found for found in self._containers("serving") if found["State"]["Running"]]
+        if len(containers) != 1:  # 2 where a deployment was killed while it replaced one by another
+            return None
+        name, _, version = containers[0]["Config"]["Image"].partition("/")[2].rpartition(":")
+        is_healthy = containers[0]["State"].get("Health", {}).get("Status") == "healthy"
+        return Served(name, version, containers[0]["Image"], is_healthy)
 
-        """
-        environment = compose_environment(self.config, version)
-        started = _run(serve_command(self.config), environment)
-        if started.returncode == 0:
-            return
-        log = _run(compose_command(self.config, "logs", "--no-color", "--tail=20", "serving"), environment)
-        _run(compose_command(self.config, "rm", "--stop", "--force", "serving"), environment)
-        raise StackError(
-            f"{image(self.config, version)} did not become healthy; its log ends:\n"
-            f"{log.stdout}{started.stderr}"
+    def baked_versions(self) -> list[str]:
+        """Return the versions that there are images of."""
+        name = image(self.config, "")[:-1]
+        tags = run(["docker", "image", "ls", "--format={{.Tag}}", name]).stdout.split()
+        return [tag for tag in tags if tag.isdigit()]
+
+    def discard(self, version: str) -> None:
+        """Remove the version's image, unless a container was made from it, by whomever."""
+        name = image(self.config, version)
+        if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
+            run(["docker", "image", "rm", name])
+
+    def services(self) -> list[Service]:
+        """Return the state of each service's container."""
+        return [self._service(name) for name in _SERVICES]
+
+    def _service(self, name: str) -> Service:
+        containers = self._containers(name)
+        if not containers:
+            return Service(name, False, "not there", None)
+        state = containers[-1]["State"]
+        if state["Status"] == "created":
+            return Service(name, False, "not started", None)
+        if not state["Running"]:
+            return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
+        return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
+
+    def _containers(self, service: str) -> list[dict[str, Any]]:
+        return containers(
+            f"com.docker.compose.project={self.config.project}", f"com.docker.compose.service={service}"
         )
+
+    def _start(self, service: str, version: str) -> None:
+        environment = compose_environment(self.config, version)
+        started = run(start_command(self.config, service), environment)
+        if started.returncode != 0:
+            log = run(compose_command(self.config, "logs", "--no-color", "--tail=20", service), environment)
+            raise StackError(
+                f"{image(self.config, version)} did not become healthy as {service}; its log ends:\n"
+                f"{log.stdout}{started.stderr}"
+            )
+
+    def _remove(self, service: str) -> None:
+        environment = compose_environment(self.config, "none")
+        run(compose_command(self.config, "rm", "--stop", "--force", service), environment)
 
 
 @contextmanager
@@ -132,21 +212,3 @@ def _standard_output_to(file: IO[bytes]) -> Iterator[None]:
         for descriptor, before in zip((1, 2), saved, strict=True):
             os.dup2(before, descriptor)
             os.close(before)
-
-
-def _image_id(name: str) -> str:
-    """Return the id of an image, or nothing if there is no image of that name."""
-    return _run(["docker", "image", "inspect", "--format={{.Id}}", name]).stdout.strip()
-
-
-def _run(
-    command: list[str], environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    # A session of its own keeps a terminal's Ctrl-C from it: a switch is finished or undone, not cut short.
-    return subprocess.run(
-        command,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        start_new_session=True,
-    )

@@ -4,24 +4,30 @@ All state lies in one directory: mlflow.db and artifacts/ of the tracking server
 for each baked version, logs/, and run/ with the locks of the processes.
 """
 
+import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from dotenv import dotenv_values
+from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
+from stack.mode import Served, Service
 from stack.processes import Process
 from stack.wait import not_healthy, wait_until
 
 # Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
-STOP_ORDER = ("deploy", "switch", "trainer", "serving", "tracking")
+STOP_ORDER = ("deploy", "switch", "trial", "trainer", "serving", "tracking")
 _HEALTHY_WITHIN = 120
 # Settings of MLflow and uvicorn in the user's shell are for the user's own servers, not for these.
 _FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY")
@@ -63,7 +69,7 @@ class Native:
 
     def model_directory(self, version: str) -> Path:
         """Return where the version's baked files lie."""
-        return self.config.home / "models" / self.config.model_name / version
+        return self._models / version
 
     def bake(self, version: str) -> None:
         """Fetch the version's files; they get their final place only when they are complete.
@@ -82,6 +88,11 @@ class Native:
                 f"the tracking server has no files for version {version} of {self.config.model_name};"
                 " train again, or deploy another version"
             )
+        if missing := unmet_requirements(partial / "requirements.txt"):
+            raise StackError(
+                f"version {version} of {self.config.model_name} needs packages that the lock lacks:"
+                f" {', '.join(missing)}; add them to pyproject.toml, and run ./scripts/upgrade PACKAGE"
+            )
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
@@ -91,31 +102,97 @@ class Native:
         with self.process("switch").claim():
             yield
 
+    def clean_up(self) -> None:
+        """Stop a server that was tried out when its deployment was killed; remove what was half fetched."""
+        self.process("trial").stop()
+        for partial in self._models.glob("*.partial"):
+            shutil.rmtree(partial)
+
+    def image_id(self, version: str) -> str:
+        """Return a digest of the version's files: here, they are what an image is in Docker."""
+        directory = self.model_directory(version)
+        digest = hashlib.sha256()
+        files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
+        for file in files:
+            if "__pycache__" not in file.parts:
+                with file.open("rb") as contents:
+                    content = hashlib.file_digest(contents, "sha256").hexdigest()
+                digest.update(f"{content} {file.relative_to(directory)}\n".encode())
+        return f"sha256:{digest.hexdigest()}" if files else ""
+
+    @contextmanager
+    def trial(self, version: str) -> Iterator[str]:
+        """Serve the version's files on a free port."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        trial = self.process("trial")
+        try:
+            yield self._start_model_server(trial, version, port)
+        finally:
+            trial.stop()
+
     def serve(self, version: str) -> None:
-        """Serve the version's files in place of what is served now.
-
-        Raises:
-            StackError: if it does not become healthy; then nothing is served.
-
-        """
+        """Serve the version's files in place of what is served now."""
         serving = self.process("serving")
         serving.stop()
-        serving.start(
+        try:
+            self._start_model_server(serving, version, self.config.serving_port)
+        except StackError:
+            serving.stop()
+            raise
+
+    def served(self) -> Served | None:
+        """Return what the process noted when it was started."""
+        serving = self.process("serving")
+        if not serving.is_running():
+            return None
+        model_name, _, version = serving.note().partition(" ")
+        is_healthy = not_healthy(self.config.serving_url) is None
+        image_id = self.image_id(version) if model_name == self.config.model_name else ""
+        return Served(model_name, version, image_id, is_healthy)
+
+    def baked_versions(self) -> list[str]:
+        """Return the versions whose files are there."""
+        return [path.name for path in self._models.glob("*") if path.name.isdigit()]
+
+    def discard(self, version: str) -> None:
+        """Remove the version's files, unless they are served."""
+        served = self.served()
+        if served is None or (served.model_name, served.version) != (self.config.model_name, version):
+            shutil.rmtree(self.model_directory(version))
+
+    def services(self) -> list[Service]:
+        """Return the state of each part's process."""
+        parts = [(name, self.process(name)) for name in ("tracking", "trainer", "deploy", "serving")]
+        return [
+            Service(name, True, "up", process.started_at())
+            if process.is_running()
+            else Service(name, False, "not running", None)
+            for name, process in parts
+        ]
+
+    @property
+    def _models(self) -> Path:
+        return self.config.home / "models" / self.config.model_name
+
+    def _start_model_server(self, process: Process, version: str, port: int) -> str:
+        """Return the URL at which it answers."""
+        process.start(
             [sys.executable, "-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app"],
             part_environment(
                 self.environ,
                 CHECKOUT / "serving" / "server.env",
                 UVICORN_HOST="127.0.0.1",
-                UVICORN_PORT=str(self.config.serving_port),
+                UVICORN_PORT=str(port),
                 __pyfunc_model_path__=str(self.model_directory(version)),
             ),
             CHECKOUT,
+            note=f"{self.config.model_name} {version}",
         )
-        try:
-            self._wait_healthy(serving, self.config.serving_url)
-        except StackError:
-            serving.stop()
-            raise
+        url = f"http://127.0.0.1:{port}"
+        self._wait_healthy(process, url)
+        return url
 
     def start_tracking(self) -> None:
         """Start the tracking server; return when it is healthy."""
@@ -133,24 +210,37 @@ class Native:
             ),
             home,
         )
-        self._wait_healthy(tracking, self.config.own_tracking_url)
+        self.wait_for_tracking()
+
+    def wait_for_tracking(self) -> None:
+        """Return when the tracking server is healthy, by whomever it was started."""
+        self._wait_healthy(self.process("tracking"), self.config.own_tracking_url)
 
     def run_trainer(self) -> str:
-        """Train and register a candidate; return what the trainer printed."""
-        return self._run("trainer", ["train.py"], CHECKOUT / "trainer")
+        """Train and register a version; return what the trainer printed."""
+        return self._run("trainer", ["train.py"], self.config.model_dir, self.config.trainer_environment())
 
     def run_deploy(self) -> str:
-        """Bake the candidate and serve it; return what was printed."""
-        return self._run("deploy", ["-m", "serving.deploy", "--native"], CHECKOUT)
+        """Serve the candidate, or the champion; return what was printed."""
+        return self._run(
+            "deploy", ["-m", "serving", "deploy", "--native"], CHECKOUT, self.config.client_environment()
+        )
 
-    def check_servers(self) -> None:
-        """Raise StackError if the tracking server or the model server has ended by itself."""
-        for name in ("tracking", "serving"):
-            process = self.process(name)
-            switch = self.process("switch")
-            # Asked twice, for a switch that comes to its end between the questions.
-            if not (process.is_running() or switch.is_running() or process.is_running()):
-                raise failure(process, "has ended by itself, so the stack is stopped")
+    def watch(self, watched: set[str]) -> set[str]:
+        """Return which of the servers run, to be watched next; not the model server while it may be replaced.
+
+        Raises:
+            StackError: if one of those ``watched`` has ended by itself.
+
+        """
+        switch = self.process("switch")
+        exempt = {"serving"} if switch.is_running() else set()
+        running = {name for name in ("tracking", "serving") if self.process(name).is_running()} - exempt
+        for name in watched - running - exempt:
+            # Asked again, for a switch that has begun or come to its end between the questions.
+            if not (self.process(name).is_running() or (name == "serving" and switch.is_running())):
+                raise failure(self.process(name), "has ended by itself, so the stack is stopped")
+        return running
 
     def stop(self) -> None:
         """Stop all the parts; StackError, after the last, if one does not end."""
@@ -174,13 +264,13 @@ class Native:
         except StackError as error:
             raise failure(process, f"did not start: {error}") from error
 
-    def _run(self, name: str, arguments: list[str], cwd: Path) -> str:
+    def _run(self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> str:
         process = self.process(name)
         child = process.start(
             [sys.executable, *arguments],
             part_environment(
                 self.environ,
-                **self.config.client_environment(),
+                **environment,
                 TRACKING_PORT=str(self.config.tracking_port),
                 SERVING_PORT=str(self.config.serving_port),
                 STACK_HOME=str(self.config.home),
@@ -190,8 +280,31 @@ class Native:
         while (status := _status(child)) is None:
             self.on_wait()
         if status != 0:
-            raise failure(process, f"failed with status {status}")
+            raise failure(process, f"ended with status {status}")
         return process.log_tail()
+
+
+def unmet_requirements(file: Path) -> list[str]:
+    """Return those of a model's pip requirements that are not installed here in a version that they allow."""
+    unmet = []
+    for line in file.read_text().splitlines():
+        text = line.partition(" #")[0].rstrip("\\ ").strip()
+        if not text or text.startswith(("#", "-")):  # a comment, an option of pip's
+            continue
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            unmet.append(f"{text} (not in the form NAME==VERSION)")
+            continue
+        if wanted.marker and not wanted.marker.evaluate():
+            continue
+        try:
+            found = installed_version(wanted.name)
+        except PackageNotFoundError:
+            found = ""
+        if not found or not wanted.specifier.contains(found, prereleases=True):
+            unmet.append(f"{text} ({found or 'not'} installed)")
+    return unmet
 
 
 def _status(child: subprocess.Popen[bytes]) -> int | None:

@@ -2,7 +2,7 @@
 
 A process holds a lock on a file of that name for as long as it lives (it inherits the locked file), so
 "is it running" has one answer for every command, and a process id that now belongs to somebody else is
-never taken for ours. The file's text is the process id, which is also the id of its process group.
+never taken for ours. The file's text is the process id, and a note if one was given.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -39,8 +40,10 @@ class Process:
         """The file that it holds locked."""
         return self.home / "run" / f"{self.name}.lock"
 
-    def start(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own, so that a terminal's Ctrl-C is not sent to it.
+    def start(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, note: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own, so that a terminal's Ctrl-C is not sent to it; keep a ``note``.
 
         Raises:
             StackError: if one of that name is running.
@@ -59,7 +62,7 @@ class Process:
                 pass_fds=[lock.fileno()],
             )
             try:
-                write_pid(lock, child.pid)
+                write_pid(lock, child.pid, note)
             except OSError:  # no room on the disk
                 child.kill()
                 raise
@@ -87,9 +90,17 @@ class Process:
 
     def pid(self) -> int | None:
         """Return the id of the process that holds the lock, or held it last; None if that is not known."""
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int(self.lock.read_text())
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+            return int(self.lock.read_text().split()[0])
         return None
+
+    def note(self) -> str:
+        """Return the note that was given to the process that holds the lock, or held it last."""
+        return self.lock.read_text().partition(" ")[2]
+
+    def started_at(self) -> datetime:
+        """Return when the process that holds the lock was started."""
+        return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
 
     def is_running(self) -> bool:
         """Whether the process lives."""
@@ -157,8 +168,8 @@ def _try_lock(file: IO[str], kind: int) -> str | None:
     return None
 
 
-def write_pid(file: IO[str], pid: int) -> None:
+def write_pid(file: IO[str], pid: int, note: str = "") -> None:
     """Note in a lock file whose it is."""
     file.truncate(0)
-    file.write(str(pid))
+    file.write(f"{pid} {note}".strip())
     file.flush()

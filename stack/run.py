@@ -1,24 +1,28 @@
-"""Run a Python file as a client of this stack: with its tracking server and model name.
+"""Run a Python file of the model's directory, or else of trainer/, as a client of this stack.
 
-python -m stack.run FILE [ARGUMENTS]
+python -m stack.run {train.py | infer.py} [ARGUMENTS]
 """
 
 import os
 import sys
-from pathlib import Path
 
-from stack.config import load_config
+from stack.config import CHECKOUT, load_config
 from stack.errors import exit_status
 
 
 def main() -> int:
     """Become that Python file; return only if the settings are wrong."""
+    name, arguments = sys.argv[1], sys.argv[2:]
 
     def command() -> None:
-        environment = {**os.environ, **load_config().client_environment()}
-        os.execve(sys.executable, [sys.executable, *sys.argv[1:]], environment)  # noqa: S606 - no shell wanted
+        config = load_config()
+        own = config.model_dir / name
+        file = own if own.exists() else CHECKOUT / "trainer" / name
+        os.chdir(config.model_dir)
+        environment = {**os.environ, **config.trainer_environment()}
+        os.execve(sys.executable, [sys.executable, str(file), *arguments], environment)  # noqa: S606 - no shell wanted
 
-    return exit_status(Path(sys.argv[1]).name, command)
+    return exit_status(name, command)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -20,14 +21,17 @@ from stack.interruption import Interruption
 from stack.native import Native
 from stack.preflight import check_machine, delete_data, prepare_home
 from stack.processes import Process, write_pid
-from stack.wait import Progress, not_healthy, wait_until
+from stack.wait import Progress, wait_until
 
 
 def up(config: Config, *, detach: bool) -> None:
     """Bring the stack up; return when it was asked to stop or, with ``detach``, when it answers.
 
+    Where it is up already, train and deploy what has changed.
+
     Raises:
-        StackError: if it can't be brought up or a server ended by itself; then nothing of it runs any more.
+        StackError: if the training or the deployment failed: then the stack stays up, and serves the
+            champion if there is one. If a server can't be started or ended by itself: then nothing runs.
 
     """
     interruption = Interruption()
@@ -41,49 +45,78 @@ def up(config: Config, *, detach: bool) -> None:
     supervisor = native.process("up")
     prepare_home(config)
     if supervisor.is_running():
-        _report_running(config, supervisor)
+        _follow_up(native, progress, supervisor)
         return
     with supervisor.claim() as lock:
         try:
             native.stop()  # what an `up` left behind that was killed
             check_machine(config)
-            _start(native, progress)
-            stopping = "./scripts/down" if detach else "Ctrl-C"
-            print(f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stopping}", flush=True)
-            if detach:
-                _go_to_background(lock, supervisor.log)
+            _step(progress, "starting the tracking server", native.start_tracking)
+            failed = _train_and_deploy(native, progress)
+            if failed is None:
+                _say_up(config, "./scripts/down" if detach else "Ctrl-C")
+            else:
+                _report(failed, config)
+            if detach or failed is not None:
+                _go_to_background(lock, supervisor.log, 0 if failed is None else 1)
+            watched: set[str] = set()
             while not interruption.received:
-                native.check_servers()
+                watched = native.watch(watched)
                 time.sleep(0.2)
         finally:
             native.stop()
     print("==> stopped", flush=True)
 
 
-def _report_running(config: Config, supervisor: Process) -> None:
-    if reason := not_healthy(config.serving_url):
-        raise StackError(
-            f"another up is at work (process {supervisor.pid()}), but does not serve yet ({reason});"
-            " wait for it, or run: ./scripts/down"
-        )
-    print(f"the stack is running already (process {supervisor.pid()}):\n{_addresses(config)}")
+def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
+    print(f"the stack is running already (process {supervisor.pid()})", flush=True)
+    _step(progress, "waiting for the tracking server", native.wait_for_tracking)
+    failed = _train_and_deploy(native, progress)
+    if failed is not None:
+        raise failed
+    _say_up(native.config, "./scripts/down")
 
 
-def _start(native: Native, progress: Progress) -> None:
+def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
+    """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed."""
+    failed = []
     for what, action in (
-        ("starting the tracking server", native.start_tracking),
         ("training the model", native.run_trainer),
-        ("baking the model and starting to serve it", native.run_deploy),
+        ("baking, replaying and serving the model", native.run_deploy),
     ):
-        progress.start(what)
         try:
-            printed = action()
-        except BaseException:
-            progress.fail()
-            raise
-        progress.done()
-        if printed:
-            print(printed, flush=True)
+            _step(progress, what, action)
+        except StackError as error:
+            failed.append(str(error))
+    return StackError("\n".join(failed)) if failed else None
+
+
+def _step(progress: Progress, what: str, action: Callable[[], str | None]) -> None:
+    progress.start(what)
+    try:
+        printed = action()
+    except BaseException:
+        progress.fail()
+        raise
+    progress.done()
+    if printed:
+        print(printed, flush=True)
+
+
+def _say_up(config: Config, stop: str) -> None:
+    print(
+        f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stop}",
+        flush=True,
+    )
+
+
+def _report(failed: StackError, config: Config) -> None:
+    print(
+        f"up: {failed}\n==> the tracking server goes on running, and the champion if there is one:"
+        f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _addresses(config: Config) -> str:
@@ -93,11 +126,11 @@ def _addresses(config: Config) -> str:
     )
 
 
-def _go_to_background(lock: IO[str], log: Path) -> None:
+def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
     """Go on as a process of its own, which keeps the lock; the one that was started from the shell ends."""
     if child := os.fork():
         write_pid(lock, child)
-        os._exit(0)
+        os._exit(status)
     os.setsid()
     with Path(os.devnull).open("rb") as nothing, log.open("wb") as output:
         for descriptor, file in enumerate((nothing, output, output)):

@@ -1,6 +1,8 @@
-"""Load the model of a run from an MLflow tracking server, in this process, and classify three irises.
+"""Load the model of a run from an MLflow tracking server, in this process, and ask it for predictions.
 
 python infer.py --runid RUN_ID        with MLFLOW_TRACKING_URI naming the server
+
+The rows are those of example.json in the current directory.
 """
 
 import argparse
@@ -13,17 +15,25 @@ import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-EXAMPLE = Path(__file__).with_name("example.json")
+EXAMPLE = Path("example.json")
 
 
 def main() -> int:
-    """Print the classes of the rows in example.json; return the exit status."""
-    parser = argparse.ArgumentParser(description="Classify three irises by the model of a run.")
+    """Print a prediction for each row; return the exit status."""
+    parser = argparse.ArgumentParser(description="Use the model of a run.")
     parser.add_argument("--runid", required=True, help="the run id that train.py printed")
     run_id = parser.parse_args().runid
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    rows = json.loads(EXAMPLE.read_text())["dataframe_split"]
+    try:
+        rows = json.loads(EXAMPLE.read_text())["dataframe_split"]
+    except (OSError, ValueError, KeyError) as error:
+        print(
+            f"infer.py: can't use {EXAMPLE.absolute()}, a request with a dataframe_split"
+            f" ({type(error).__name__}); change to the model's directory, or write one there",
+            file=sys.stderr,
+        )
+        return 1
     try:
         model = mlflow.pyfunc.load_model(f"runs:/{run_id}/artifacts")
     except MlflowException as error:
@@ -33,7 +43,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"Iris classifications: {model.predict(pd.DataFrame(**rows))}")
+    print(f"Predictions: {model.predict(pd.DataFrame(**rows))}")
     return 0
 
 

@@ -13,8 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+
+import requests
 
 from stack.config import CHECKOUT
 from stack.errors import StackError, exit_status
@@ -42,6 +45,39 @@ def up_to_the_first_right_answer(stack: Stack) -> None:
     stack.up()
     if stack.predictions() != CLASSES:
         raise StackError("the stack gave a wrong answer, so its time means nothing")
+
+
+def longest_pause(stack: Stack, action: Callable[[], object]) -> float:
+    """Return the longest time without an answer while ``action`` runs, in seconds."""
+    last, longest = time.monotonic(), 0.0
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(action)
+        while not running.done():
+            try:
+                is_right = stack.predictions() == CLASSES
+            except requests.RequestException:
+                time.sleep(0.02)
+                continue
+            if not is_right:
+                raise StackError("the stack gave a wrong answer, so its time means nothing")
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        running.result()
+    return longest
+
+
+def measure_again(measured: Measurements, stack: Stack) -> None:
+    """Measure on a stack that is up: an `up` where nothing changed, a new version, a rollback."""
+    mode = "Docker" if stack.mode == "docker" else "native"
+    add(
+        measured,
+        f"{mode}, up again, nothing changed [s]",
+        time_of(lambda: up_to_the_first_right_answer(stack)),
+    )
+    stack.script("train", "--force")
+    add(measured, f"{mode}, deploy a new version [s]", time_of(lambda: stack.script("deploy")))
+    add(measured, f"{mode}, rollback [s]", time_of(lambda: stack.script("rollback")))
+    pause = longest_pause(stack, lambda: stack.script("rollback"))
+    add(measured, f"{mode}, rollback, without an answer [s]", pause)
 
 
 def memory(pids: list[int]) -> float:
@@ -91,6 +127,7 @@ def measure_native(measured: Measurements, home: Path) -> None:
         add(measured, "native, packages installed [s]", time_of(lambda: up_to_the_first_right_answer(warm)))
         time.sleep(5)
         add(measured, "native, idle memory [MB]", memory(native_processes(warm)))
+        measure_again(measured, warm)
 
 
 def measure_docker(measured: Measurements, home: Path, *, empty_build_cache: bool) -> None:
@@ -111,6 +148,7 @@ def measure_docker(measured: Measurements, home: Path, *, empty_build_cache: boo
         add(measured, "Docker, idle memory [MB]", memory(container_processes(stack)))
         project = stack.settings["COMPOSE_PROJECT_NAME"]
         add(measured, "Docker, all images [MB]", image_sizes([f"{project}{suffix}" for suffix in IMAGES]))
+        measure_again(measured, stack)
 
 
 def report(measured: Measurements, runs: int) -> None:

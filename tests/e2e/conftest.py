@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT
-from tests.e2e.stacks import Stack, can_not_run, missing_docker, new_stack, running
+from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, running
 
 
 @pytest.fixture(scope="session")
@@ -30,9 +30,23 @@ def docker_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield stack
 
 
-@pytest.fixture(scope="session", params=["native", "docker"])
+@pytest.fixture(scope="session")
+def native_diabetes_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same with the second model: only the configuration differs."""
+    with running(new_stack("native", tmp_path_factory.mktemp("native"), model=DIABETES)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+    """The same with the second model: only the configuration differs."""
+    with running(new_stack("docker", tmp_path_factory.mktemp("docker"), model=DIABETES)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session", params=["native", "docker", "native_diabetes", "docker_diabetes"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """One stack for each mode."""
+    """One stack for each mode and model."""
     found: Stack = request.getfixturevalue(f"{request.param}_stack")
     return found
 
@@ -42,21 +56,25 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """Copy the files that a commit of the working tree would hold: a checkout to change or to set up."""
-    target = tmp_path / "clone"
+def copy_checkout(target: Path, directory: str = "") -> Path:
+    """Copy the files that a commit of the working tree would hold, or of one directory of it."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=CHECKOUT,
+        cwd=CHECKOUT / directory,
         capture_output=True,
         text=True,
         check=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(CHECKOUT / name, target / name)
+        shutil.copy2(CHECKOUT / directory / name, target / name)
     return target
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Make a checkout to change or to set up."""
+    return copy_checkout(tmp_path / "clone")
 
 
 @pytest.fixture

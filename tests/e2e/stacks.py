@@ -1,5 +1,6 @@
 """Real stacks for the tests, each with its own ports, state and project name, and both with one face."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,21 +8,51 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import requests
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from stack.config import CHECKOUT
-from stack.docker import engine_answers
+from stack.engine import engine_answers
 from stack.processes import processes_with
 from tests.conftest import two_free_ports
 
-EXAMPLE = (CHECKOUT / "trainer" / "example.json").read_text()
-CLASSES = ["setosa", "versicolor", "virginica"]
 LIMIT = 600
+
+
+@dataclass(frozen=True)
+class ModelExample:
+    """A model of this repository, and what it answers to its example request."""
+
+    name: str
+    directory: str
+    metric: str
+    answers: list[Any]
+
+    @property
+    def request(self) -> str:
+        return (CHECKOUT / self.directory / "example.json").read_text()
+
+    @property
+    def split(self) -> dict[str, Any]:
+        split: dict[str, Any] = json.loads(self.request)["dataframe_split"]
+        return split
+
+    def is_right(self, answers: list[Any]) -> bool:
+        return bool(answers == pytest.approx(self.answers))
+
+
+CLASSES = ["setosa", "versicolor", "virginica"]
+IRIS = ModelExample("iris", "trainer", "accuracy", CLASSES)
+DIABETES = ModelExample(
+    "diabetes", "examples/diabetes", "mean_absolute_error", [203.2148957406016, 71.04703713790107]
+)
+EXAMPLE = IRIS.request
 
 
 def can_not_run(reason: str) -> NoReturn:
@@ -49,6 +80,7 @@ class Stack:
     mode: str
     ports: tuple[int, int]
     settings: dict[str, str]
+    model: ModelExample = IRIS
     checkout: Path = CHECKOUT
     shell: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -101,12 +133,64 @@ class Stack:
         return requests.post(f"{self.serving_url}/invocations", data=body, headers=headers, timeout=30)
 
     def predictions(self) -> Any:  # noqa: ANN401
-        answer = self.post(EXAMPLE)
+        answer = self.post(self.model.request)
         assert answer.status_code == 200, answer.text
         return answer.json()["predictions"]
 
     def aliases(self) -> dict[str, str]:
         return dict(self.client.get_registered_model(self.settings["MODEL_NAME"]).aliases)
+
+    def version(self, number: str) -> ModelVersion:
+        return self.client.get_model_version(self.settings["MODEL_NAME"], number)
+
+    def versions(self) -> list[str]:
+        found = self.client.search_model_versions(f"name='{self.settings['MODEL_NAME']}'")
+        return sorted((str(version.version) for version in found), key=int)
+
+    def status(self) -> dict[str, Any]:
+        """Return what ./scripts/status finds, and check that its exit status says whether all agree."""
+        shown = self.script("status", "--json", check=False)
+        found: dict[str, Any] = json.loads(shown.stdout)
+        assert shown.returncode == (0 if found["agree"] else 1)
+        assert (shown.stderr == "") == found["agree"]
+        return found
+
+    def assert_settled(self, champion: str) -> None:
+        """Check, by MLflow's API and by HTTP, what holds whenever a deployment has ended well."""
+        assert self.aliases()["champion"] == champion
+        tags = self.version(champion).tags
+        assert tags["replay"].startswith("passed")
+        assert datetime.fromisoformat(tags["deployed_at"]) <= datetime.now(UTC)
+        assert "failure" not in tags
+        assert self.model.is_right(self.predictions())
+        if self.mode == "docker":
+            project, model = self.settings["COMPOSE_PROJECT_NAME"], self.settings["MODEL_NAME"]
+            running = docker(
+                "ps", "--all", "--no-trunc", "--format={{.Names}}", f"--filter=name=^{project}-"
+            ).split()
+            assert {name for name in running if name.startswith(f"{project}-serving")} == {
+                f"{project}-serving-1"
+            }
+            assert not [name for name in running if "trial" in name or "deploying" in name]
+            image, identity = docker(
+                "container", "inspect", "--format={{.Config.Image}} {{.Image}}", f"{project}-serving-1"
+            ).split()
+            assert (image, identity) == (f"{project}/{model}:{champion}", tags["image_id"])
+        else:
+            commands = [Path(f"/proc/{pid}/environ").read_bytes() for pid in native_processes(self)]
+            served = {
+                word for command in commands for word in command.split(b"\0") if b"pyfunc_model_path" in word
+            }
+            home, model = self.settings["STACK_HOME"], self.settings["MODEL_NAME"]
+            assert served == {f"__pyfunc_model_path__={home}/models/{model}/{champion}".encode()}
+
+    def deployment_log(self) -> str:
+        """Return what the part `deploy` has printed in its last run."""
+        if self.mode == "native":
+            return (Path(self.settings["STACK_HOME"]) / "logs" / "deploy.log").read_text()
+        name = f"{self.settings['COMPOSE_PROJECT_NAME']}-deploy-1"
+        started = docker("container", "inspect", "--format={{.State.StartedAt}}", name).strip()
+        return docker("logs", f"--since={started}", name)
 
     def logs(self) -> str:
         if self.mode == "docker":
@@ -122,25 +206,31 @@ class Stack:
         return "".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs)
 
 
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
 def native_processes(stack: Stack) -> list[int]:
     """Return the ids of the processes that have this stack's STACK_HOME."""
     return processes_with("STACK_HOME", stack.settings["STACK_HOME"])
 
 
-def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT) -> Stack:
+def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT, model: ModelExample = IRIS) -> Stack:
     """Describe a stack that nobody else uses; nothing is started."""
     ports = two_free_ports()
     name = f"test-{uuid.uuid4().hex[:8]}"
     return Stack(
         mode=mode,
         ports=ports,
+        model=model,
         checkout=checkout,
         settings={
             "COMPOSE_PROJECT_NAME": name,
             "STACK_HOME": str(home),
             "TRACKING_PORT": str(ports[0]),
             "SERVING_PORT": str(ports[1]),
-            "MODEL_NAME": "iris",
+            "MODEL_NAME": model.name,
+            "MODEL_DIR": model.directory,
         },
     )
 

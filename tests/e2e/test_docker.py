@@ -166,7 +166,7 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack,
 
     other.compose("up", "--detach", "--wait")
     assert other.predictions() == CLASSES
-    assert other.aliases() == {"champion": "2", "previous": "1"}
+    assert other.aliases() == {"champion": "1"}
     assert other.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     assert stack.predictions() == CLASSES  # the stack beside it was not touched
 
@@ -209,25 +209,26 @@ def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
     assert set(services(other)) == {"tracking", "serving"}
 
 
-def test_a_model_that_needs_more_than_the_lock_holds_fails_to_bake(
-    stack: Stack, installed_clone: Path
-) -> None:
-    train = installed_clone / "trainer" / "train.py"
-    train.write_text(train.read_text().replace("=requirements()", '=[*requirements(), "cowsay==6.1"]'))
-    before = (stack.aliases(), container(stack, "serving")["Id"])
-    replace(stack, checkout=installed_clone).script("train")
+def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:
+    name = f"{stack.settings['COMPOSE_PROJECT_NAME']}/iris"
+    first = docker(
+        "run", "--detach", "--entrypoint=sleep", f"{name}:{stack.aliases()['champion']}", "600"
+    ).strip()
     try:
-        failed = stack.script("deploy", check=False)
-        assert failed.returncode == 1
-        assert "No matching distribution found for cowsay==6.1" in failed.stderr
-        assert "add it to pyproject.toml, and run ./scripts/upgrade PACKAGE" in failed.stderr
-        candidate = stack.aliases()["candidate"]
+        for version in ("901", "902", "903", "904"):
+            docker("commit", first, f"{name}:{version}")
+        user = docker("run", "--detach", "--entrypoint=sleep", f"{name}:901", "600").strip()
+        try:
+            stack.script("deploy")
+            tags = set(docker("image", "ls", "--format={{.Tag}}", name).split())
+        finally:
+            docker("rm", "--force", user)
     finally:
-        stack.client.delete_registered_model_alias("iris", "candidate")
-    assert (stack.aliases(), container(stack, "serving")["Id"]) == before
-    assert stack.predictions() == CLASSES
-    tag = f"{stack.settings['COMPOSE_PROJECT_NAME']}/iris:{candidate}"
-    assert tag not in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        docker("rm", "--force", first)
+    assert {stack.aliases()["champion"], "901", "903", "904"} <= tags
+    assert "902" not in tags
+    stack.script("deploy")
+    assert "901" not in docker("image", "ls", "--format={{.Tag}}", name).split()
 
 
 def test_a_trainer_that_fails_fails_the_up_and_is_named(home: Path, clone: Path) -> None:

@@ -76,21 +76,13 @@ def test_ctrl_c_while_starting_stops_what_was_started(own: Stack) -> None:
 @pytest.mark.parametrize("name", ["tracking", "serving"])
 def test_a_server_that_dies_takes_the_stack_down_and_is_named(own: Stack, name: str) -> None:
     with attached(own) as up:
-        pid = (Path(own.settings["STACK_HOME"]) / "run" / f"{name}.lock").read_text()
+        pid = (Path(own.settings["STACK_HOME"]) / "run" / f"{name}.lock").read_text().split()[0]
         subprocess.run(["kill", "-KILL", pid], check=True)
         _, errors = up.communicate(timeout=60)
     assert up.returncode == 1
     assert errors.startswith(f"up: {name} has ended by itself, so the stack is stopped. The end of its log")
     assert "Uvicorn running on" in errors
     assert nothing_left(own) is None
-
-
-def test_a_second_up_says_so_and_changes_nothing(native_stack: Stack) -> None:
-    before = (processes_of(native_stack), native_stack.aliases())
-    second = native_stack.script("up", "--native", "--detach")
-    assert "the stack is running already (process " in second.stdout
-    assert f"http://localhost:{native_stack.ports[1]}/invocations" in second.stdout
-    assert (processes_of(native_stack), native_stack.aliases()) == before
 
 
 def refused(stack: Stack) -> str:
@@ -147,6 +139,7 @@ def test_a_state_directory_with_other_files_is_neither_used_nor_deleted(home: Pa
 
 def test_a_deployment_whose_files_are_gone_leaves_the_champion_serving(own: Stack) -> None:
     own.up()
+    own.script("train", "--force")
     artifacts = Path(own.settings["STACK_HOME"]) / "artifacts"
     artifacts.rename(artifacts.with_name("gone"))
     failed = own.script("deploy", check=False)
@@ -155,7 +148,6 @@ def test_a_deployment_whose_files_are_gone_leaves_the_champion_serving(own: Stac
     assert own.predictions() == CLASSES
     artifacts.with_name("gone").rename(artifacts)
     # Ctrl-C does not tear a deployment out of its switch: it ends with the aliases that fit what is served.
-    own.script("train")
     deploy = subprocess.Popen(["./scripts/deploy"], cwd=CHECKOUT, env=own.environment, stdout=subprocess.PIPE)
     assert deploy.stdout is not None
     assert any(b"starting to serve" in line for line in deploy.stdout)
@@ -186,8 +178,13 @@ def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: S
     own.down()
     assert nothing_left(own) is None
     own.up()
-    assert own.aliases() == {"champion": "2", "previous": "1"}
+    assert own.aliases() == {"champion": "1"}
     assert own.client.get_run(run_id).data.metrics["accuracy"] > 0.9
+    before = processes_of(own)
+    again = own.script("up", "--native", "--detach")
+    assert "the stack is running already (process " in again.stdout
+    assert f"http://localhost:{own.ports[1]}/invocations" in again.stdout
+    assert processes_of(own) == before
     mine = Path(own.settings["STACK_HOME"]) / "notes.txt"
     mine.write_text("not the stack's")
     own.down("--volumes")
@@ -195,31 +192,17 @@ def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: S
     own.down("--volumes")  # nothing running, nothing there: no error
 
 
-def test_a_trainer_that_fails_takes_the_stack_down_and_is_named(home: Path, installed_clone: Path) -> None:
+def test_a_trainer_that_fails_is_named_and_down_stops_what_is_up(home: Path, installed_clone: Path) -> None:
     (installed_clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
     stack = new_stack("native", home, installed_clone)
     failed = stack.script("up", "--native", "--detach", check=False)
     assert failed.returncode == 1
-    assert "up: trainer failed with status 1. The end of its log" in failed.stderr
+    assert "up: trainer ended with status 1. The end of its log" in failed.stderr
     assert "RuntimeError: a mistake of mine" in failed.stderr
+    assert "no model is registered as iris" in failed.stderr
+    assert not_healthy(stack.tracking_url) is None
+    stack.down("--volumes")
     assert nothing_left(stack) is None
-
-
-def test_a_model_that_does_not_load_is_not_served_and_not_champion(own: Stack, installed_clone: Path) -> None:
-    own.up()
-    model = installed_clone / "trainer" / "iris_classifier.py"
-    model.write_text(model.read_text().replace("joblib.load(", "joblib.load_what("))
-    train = installed_clone / "trainer" / "train.py"
-    train.write_text(train.read_text().replace("input_example=example", "input_example=None"))
-    broken = new_stack("native", Path(own.settings["STACK_HOME"]), installed_clone)
-    broken.settings.update(own.settings)
-    broken.script("train")
-    failed = own.script("deploy", check=False)
-    assert failed.returncode == 1
-    assert "deploy: serving did not start: it ended while it was waited for" in failed.stderr
-    assert "has no attribute 'load_what'" in failed.stderr
-    assert own.aliases() == {"candidate": "2", "champion": "1"}
-    assert own.predictions() == CLASSES  # by the champion again
 
 
 def pythons() -> list[str]:
@@ -254,7 +237,7 @@ def test_a_fresh_clone_comes_up_with_one_command(home: Path, clone: Path, python
         assert stack.predictions() == CLASSES
         assert stack.aliases() == {"champion": "1"}
     if python_version(python) != python_version(sys.executable):  # that one runs the tests already
-        tested = stack.script("test", "tests/e2e/test_stack.py", "-k", "native")
+        tested = stack.script("test", "tests/e2e/test_stack.py", "-k", "native and not diabetes")
         assert f"Python {python_version(python)}" in tested.stdout
         assert re.search(r"=+ 1\d passed, \d+ deselected in ", tested.stdout)
 

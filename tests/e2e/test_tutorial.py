@@ -86,7 +86,7 @@ def test_the_names_of_the_tutorial_are_there() -> None:
 
 def test_infer_loads_the_model_of_a_run(native_stack: Stack, run_id: str) -> None:
     printed = native_stack.script("infer", "--runid", run_id).stdout
-    assert printed == "Iris classifications: ['setosa', 'versicolor', 'virginica']\n"
+    assert printed == "Predictions: ['setosa', 'versicolor', 'virginica']\n"
     by_hand = run(native_stack, "python", "infer.py", "--runid", run_id, cwd=CHECKOUT / "trainer")
     assert by_hand == printed
 

@@ -27,6 +27,13 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+@pytest.fixture(scope="module", params=["native", "docker"])
+def stack(request: pytest.FixtureRequest) -> Stack:
+    """The iris stacks only."""
+    found: Stack = request.getfixturevalue(f"{request.param}_stack")
+    return found
+
+
 def see(page: Page, *texts: str) -> None:
     for text in texts:
         found = page.get_by_text(text, exact=True).locator("visible=true").first
@@ -45,7 +52,7 @@ def test_the_run_page_shows_parameters_metrics_and_data_set(stack: Stack, page: 
     version = stack.client.get_model_version_by_alias("iris", "champion")
     run = stack.client.get_run(version.run_id or "")
     open_page(page, stack, f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}")
-    see(page, "accuracy", "log_loss", "max_iter", "test_size", "artifacts", "Finished")
+    see(page, "accuracy", "f1", "max_iter", "test_size", "artifacts", "Finished")
     expect(page.get_by_text("iris-train").first).to_be_visible(timeout=PATIENCE)
     see(page, f"v{version.version}")
     page.screenshot(path=tmp_path / "run.png")
@@ -69,7 +76,7 @@ def test_the_artifact_page_shows_the_models_files(stack: Stack, page: Page, tmp_
 def test_the_version_page_shows_the_alias_and_the_signature(stack: Stack, page: Page, tmp_path: Path) -> None:
     version = stack.client.get_model_version_by_alias("iris", "champion").version
     open_page(page, stack, f"models/iris/versions/{version}")
-    see(page, f"Version {version}", "Inputs (4)", "Outputs (1)")
+    see(page, f"Version {version}", "Inputs (4)", "Outputs (1)", "gate", "replay", "deployed_at")
     expect(page.get_by_text("champion").first).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Inputs (4)").click()
     expect(page.get_by_text("petal width (cm)").first).to_be_visible(timeout=PATIENCE)

@@ -12,9 +12,12 @@ def test_defaults_need_no_setting() -> None:
     assert load_config({}, NO_FILE) == Config(
         project="pyfunc-stack",
         model_name="iris",
+        model_dir=CHECKOUT / "trainer",
+        gate={},
         tracking_port=5000,
         serving_port=5002,
         tracking_url="http://127.0.0.1:5000",
+        trial_url=None,
         home=CHECKOUT / ".stack",
     )
 
@@ -58,3 +61,34 @@ def test_image_names_are_model_names(name: str) -> None:
 def test_a_relative_state_directory_lies_in_the_checkout() -> None:
     assert load_config({"STACK_HOME": "state"}, NO_FILE).home == CHECKOUT / "state"
     assert load_config({"STACK_HOME": "/var/state"}, NO_FILE).home == Path("/var/state")
+
+
+def test_a_model_directory_lies_in_the_checkout() -> None:
+    config = load_config({"MODEL_DIR": "examples/diabetes"}, NO_FILE)
+    assert config.model_dir == CHECKOUT / "examples" / "diabetes"
+
+
+def test_a_directory_without_a_train_py_is_no_models() -> None:
+    with pytest.raises(StackError, match=r"expected one in .* with a train.py, found .*/docs; name another"):
+        load_config({"MODEL_DIR": "docs"}, NO_FILE)
+
+
+def test_a_model_directory_outside_the_checkout_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    with pytest.raises(StackError, match=f"MODEL_DIR is no directory of a model: .*found {tmp_path}"):
+        load_config({"MODEL_DIR": str(tmp_path)}, NO_FILE)
+
+
+def test_the_trainer_is_told_the_bounds_that_are_set_and_where_the_workflow_is() -> None:
+    config = load_config({"GATE_THRESHOLD": "0.8", "GATE_TOLERANCE": "", "MODEL_NAME": "wine"}, NO_FILE)
+    assert config.trainer_environment() == {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MODEL_NAME": "wine",
+        "GATE_THRESHOLD": "0.8",
+        "PYTHONPATH": str(CHECKOUT / "trainer"),
+    }
+
+
+def test_where_a_trial_answers_can_be_known_beforehand() -> None:
+    assert load_config({"TRIAL_URL": "http://trial:8080"}, NO_FILE).trial_url == "http://trial:8080"

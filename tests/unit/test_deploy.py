@@ -1,120 +1,457 @@
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from serving.deploy import deploy
+import serving.deploy
+from serving.deploy import deploy, rollback_target
+from serving.registry import Registry
+from serving.replay import Record
 from stack.errors import StackError
+from stack.mode import Served, Service
+
+LIVE = {"replay": "passed: all equal", "deployed_at": "2026-01-01T00:00:00+00:00"}
 
 
-class FakeRegistry:
-    """The three calls of MlflowClient that a deployment makes, on a dict of aliases."""
+class Killed(BaseException):
+    """Nothing may catch it, as nothing can catch SIGKILL."""
+
+
+@dataclass
+class World:
+    """A registered model and what is served, and how far a deployment gets before it is killed."""
+
+    aliases: dict[str, str]
+    tags: dict[str, dict[str, str]]
+    images: dict[str, str] = field(default_factory=dict)
+    served: str | None = None
+    is_healthy: bool = True
+    trial: str | None = None
+    unfit: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    done: list[str] = field(default_factory=list)
+    tracking_dies: bool = False
+    steps_left: int | None = None
+
+    def step(self) -> None:
+        if self.steps_left is not None:
+            self.steps_left -= 1
+            if self.steps_left < 0:
+                if self.tracking_dies:
+                    raise MlflowException("no answer")
+                raise Killed
+
+    def change(self, change: Callable[[], object]) -> None:
+        """Make a change that one may be killed right before and right after."""
+        self.step()
+        change()
+        self.step()
+
+
+class FakeClient:
+    """The calls of MlflowClient that a deployment makes."""
 
     tracking_uri = "http://registry"
 
-    def __init__(self, aliases: dict[str, str] | None) -> None:
-        self.aliases = aliases or {}
-        self.is_registered = aliases is not None
+    def __init__(self, world: World, *, is_registered: bool = True) -> None:
+        self.world = world
+        self.is_registered = is_registered
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        return self.world.aliases
 
     def get_registered_model(self, name: str) -> Any:  # noqa: ANN401
         if not self.is_registered:
             raise MlflowException(f"no {name}", error_code=RESOURCE_DOES_NOT_EXIST)
         return self
 
+    def get_model_version(self, name: str, version: str) -> ModelVersion:
+        if version not in self.world.tags:
+            raise MlflowException(f"no {version}", error_code=RESOURCE_DOES_NOT_EXIST)
+        tags = [ModelVersionTag(key, value) for key, value in self.world.tags[version].items()]
+        return ModelVersion(name, version, 0, tags=tags)
+
     def set_registered_model_alias(self, _name: str, alias: str, version: str) -> None:
-        self.aliases[alias] = version
+        self.world.change(lambda: self.world.aliases.update({alias: version}))
 
     def delete_registered_model_alias(self, _name: str, alias: str) -> None:
-        del self.aliases[alias]
+        self.world.change(lambda: self.world.aliases.pop(alias))
+
+    def set_model_version_tag(self, _name: str, version: str, key: str, value: str) -> None:
+        self.world.change(lambda: self.world.tags[version].update({key: value}))
+
+    def delete_model_version_tag(self, _name: str, version: str, key: str) -> None:
+        self.world.change(lambda: self.world.tags[version].pop(key))
+
+
+class FakeRegistry(Registry):
+    def __init__(self, world: World, client: FakeClient | None = None) -> None:
+        super().__init__(client or FakeClient(world), "iris")  # type: ignore[arg-type]
+        self.world = world
+
+    def record(self, number: str) -> Record:
+        self.version(number)
+        return Record({"world": self.world, "version": number}, [], None)  # type: ignore[arg-type]
 
 
 class FakeMode:
-    def __init__(self, *, unfit: str = "") -> None:
-        self.unfit = unfit
-        self.done: list[str] = []
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def clean_up(self) -> None:
+        self.world.trial = None
+
+    def image_id(self, version: str) -> str:
+        return self.world.images.get(version, "")
+
     def bake(self, version: str) -> None:
-        self.done.append(f"bake {version}")
+        self.world.done.append(f"bake {version}")
+        self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
+
+    @contextmanager
+    def trial(self, version: str) -> Iterator[str]:
+        self.world.done.append(f"try {version}")
+        self.world.change(lambda: setattr(self.world, "trial", version))
+        try:
+            yield version
+        except StackError:
+            self.world.trial = None
+            raise
+        self.world.change(lambda: setattr(self.world, "trial", None))
 
     def serve(self, version: str) -> None:
-        self.done.append(f"serve {version}")
-        if version == self.unfit:
-            raise StackError("did not become healthy")
+        self.world.done.append(f"serve {version}")
+        self.world.change(lambda: setattr(self.world, "served", None))
+        if version in self.world.unfit:
+            raise StackError(f"{version} did not become healthy")
+        self.world.change(lambda: setattr(self.world, "served", version))
+        self.world.is_healthy = True
+
+    def served(self) -> Served | None:
+        if self.world.served is None:
+            return None
+        return Served("iris", self.world.served, self.image_id(self.world.served), self.world.is_healthy)
+
+    def baked_versions(self) -> list[str]:
+        return list(self.world.images)
+
+    def discard(self, version: str) -> None:
+        self.world.change(lambda: self.world.images.pop(version))
+
+    def services(self) -> list[Service]:
+        return []
 
 
-def run(registry: FakeRegistry, mode: FakeMode) -> str:
-    return deploy(registry, mode, "iris")  # type: ignore[arg-type]
+def served_world(champion: str, *others: str, **aliases: str) -> World:
+    """Return a world in which versions have gone live one after another, and the champion is served."""
+    versions = {champion, *others, *aliases.values()}
+    lived = [champion, *others]
+    tags = {
+        version: {"image_id": f"image {version}", **LIVE} if version in lived else {} for version in versions
+    }
+    images = {version: f"image {version}" for version in lived}
+    return World({"champion": champion, **aliases}, tags, images, served=champion)
 
 
-def test_the_first_candidate_becomes_champion() -> None:
-    registry, mode = FakeRegistry({"candidate": "1"}), FakeMode()
-    assert run(registry, mode) == "1"
-    assert mode.done == ["bake 1", "serve 1"]
-    assert registry.aliases == {"champion": "1"}
+def run(world: World, version: str | None = None, **options: Any) -> str:  # noqa: ANN401
+    return deploy(FakeRegistry(world), FakeMode(world), version, **options)
+
+
+def fake_replay(url: str, record: Record) -> str:
+    world, version = record.request["world"], record.request["version"]
+    assert url == world.trial == version
+    world.step()
+    if version in world.wrong:
+        raise StackError("it answers otherwise")
+    return "all equal"
+
+
+@pytest.fixture(autouse=True)
+def _replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.deploy, "replay", fake_replay)
+
+
+def assert_settled(world: World, champion: str) -> None:
+    """Check what must hold whenever a deployment has ended."""
+    assert world.served == world.aliases["champion"] == champion
+    assert world.is_healthy
+    tags = world.tags[champion]
+    assert tags["image_id"] == world.images[champion]
+    assert tags["replay"].startswith("passed")
+    assert tags["deployed_at"]
+    assert "failure" not in tags
+    assert world.trial is None
+
+
+def test_the_first_candidate_is_baked_replayed_served_and_becomes_champion() -> None:
+    world = World({"candidate": "1"}, {"1": {}})
+    assert run(world) == "1"
+    assert world.done == ["bake 1", "try 1", "serve 1"]
+    assert world.aliases == {"champion": "1"}
+    assert world.tags["1"]["replay"] == "passed: all equal"
+    assert_settled(world, "1")
 
 
 def test_the_champion_before_becomes_previous() -> None:
-    registry = FakeRegistry({"candidate": "3", "champion": "2", "previous": "1"})
-    run(registry, FakeMode())
-    assert registry.aliases == {"champion": "3", "previous": "2"}
+    world = served_world("2", "1", previous="1", candidate="3")
+    run(world)
+    assert world.aliases == {"champion": "3", "previous": "2"}
+    assert_settled(world, "3")
 
 
-def test_without_a_candidate_the_champion_is_served_again() -> None:
-    registry, mode = FakeRegistry({"champion": "2", "previous": "1"}), FakeMode()
-    run(registry, mode)
-    assert mode.done == ["bake 2", "serve 2"]
-    assert registry.aliases == {"champion": "2", "previous": "1"}
+def test_nothing_is_done_when_the_champion_is_served_already() -> None:
+    world = served_world("2", "1", previous="1")
+    before = dict(world.tags["2"])
+    run(world)
+    assert world.done == []
+    assert world.tags["2"] == before
 
 
-def test_a_candidate_that_does_not_become_healthy_leaves_the_champion_serving() -> None:
-    registry, mode = FakeRegistry({"candidate": "2", "champion": "1"}), FakeMode(unfit="2")
-    with pytest.raises(StackError, match="did not become healthy"):
-        run(registry, mode)
-    assert mode.done == ["bake 2", "serve 2", "serve 1"]
-    assert registry.aliases == {"candidate": "2", "champion": "1"}
+def test_a_champion_that_is_not_served_is_served_again_without_a_bake() -> None:
+    world = served_world("2", "1", previous="1")
+    world.served = None
+    run(world)
+    assert world.done == ["serve 2"]
+    assert world.aliases == {"champion": "2", "previous": "1"}
+    assert_settled(world, "2")
+
+
+def test_a_champion_that_is_not_healthy_is_started_anew() -> None:
+    world = served_world("2")
+    world.is_healthy = False
+    run(world)
+    assert world.done == ["serve 2"]
+    assert_settled(world, "2")
+
+
+def test_a_champion_whose_image_is_gone_is_baked_and_replayed_again() -> None:
+    world = served_world("2")
+    world.served, world.images = None, {}
+    run(world)
+    assert world.done == ["bake 2", "try 2", "serve 2"]
+    assert_settled(world, "2")
+
+
+def test_an_image_that_is_not_the_one_that_was_checked_is_not_served() -> None:
+    world = served_world("2", candidate="3")
+    world.tags["3"] = {"image_id": "image of old", **LIVE}
+    world.images["3"] = "another image"
+    run(world)
+    assert world.done == ["bake 3", "try 3", "serve 3"]
+
+
+def test_the_champion_is_served_while_the_candidate_is_made_ready() -> None:
+    world = served_world("1", candidate="2")
+    world.served = None
+    run(world)
+    assert world.done == ["serve 1", "bake 2", "try 2", "serve 2"]
+    assert_settled(world, "2")
+
+
+def test_a_candidate_is_deployed_even_if_the_champion_can_not_be_served_meanwhile() -> None:
+    world = served_world("1", candidate="2")
+    world.served, world.unfit = None, ("1",)
+    run(world)
+    assert world.aliases == {"champion": "2", "previous": "1"}
+    assert_settled(world, "2")
+
+
+def test_a_wrong_answer_leaves_the_champion_serving_and_is_told_on_the_version() -> None:
+    world = served_world("1", candidate="2")
+    world.wrong = ("2",)
+    with pytest.raises(StackError, match="version 2 of iris failed the replay: it answers otherwise"):
+        run(world)
+    assert world.done == ["bake 2", "try 2"]
+    assert world.aliases == {"champion": "1", "candidate": "2"}
+    assert world.tags["2"]["replay"] == "failed: it answers otherwise"
+    assert "failed the replay" in world.tags["2"]["failure"]
+    assert_settled(world, "1")
+
+
+def test_a_version_that_does_not_become_healthy_gives_way_to_the_one_before() -> None:
+    world = served_world("1", candidate="2")
+    world.unfit = ("2",)
+    with pytest.raises(StackError, match="2 did not become healthy"):
+        run(world)
+    assert world.done == ["bake 2", "try 2", "serve 2", "serve 1"]
+    assert world.aliases == {"champion": "1", "candidate": "2"}
+    assert world.tags["2"]["failure"] == "2 did not become healthy"
+    assert_settled(world, "1")
+
+
+def test_a_version_that_failed_may_succeed_later_and_then_bears_no_failure() -> None:
+    world = served_world("1", candidate="2")
+    world.wrong = ("2",)
+    with pytest.raises(StackError):
+        run(world)
+    world.wrong = ()
+    run(world)
+    assert_settled(world, "2")
 
 
 def test_when_nothing_becomes_healthy_both_reasons_are_told() -> None:
-    class Broken(FakeMode):
-        def serve(self, version: str) -> None:
-            raise StackError(f"{version} is broken")
-
-    registry = FakeRegistry({"candidate": "2", "champion": "1"})
-    with pytest.raises(StackError, match=r"2 is broken\nand version 1, the champion, .*: 1 is broken"):
-        run(registry, Broken())
-    assert registry.aliases == {"candidate": "2", "champion": "1"}
+    world = served_world("1", candidate="2")
+    world.unfit = ("1", "2")
+    with pytest.raises(StackError, match=r"2 did not .*\nand version 1, which .* before, .*: 1 did not"):
+        run(world)
+    assert world.aliases == {"champion": "1", "candidate": "2"}
 
 
-def test_an_interruption_before_the_switch_changes_nothing() -> None:
+def test_an_alias_that_was_moved_by_hand_is_followed() -> None:
+    world = served_world("3", "2", "1", previous="2")
+    world.aliases["champion"] = "1"
+    run(world)
+    assert world.done == ["serve 1"]
+    assert world.aliases == {"champion": "1", "previous": "3"}
+    assert_settled(world, "1")
+
+
+def test_an_alias_that_was_moved_by_hand_to_a_wrong_version_is_put_back() -> None:
+    world = served_world("3", "1", previous="1")
+    world.tags["2"] = {}
+    world.aliases["champion"] = "2"
+    world.wrong = ("2",)
+    with pytest.raises(StackError, match="failed the replay"):
+        run(world)
+    assert world.aliases == {"champion": "3", "previous": "1"}
+    assert_settled(world, "3")
+
+
+def test_any_registered_version_can_be_promoted_and_a_waiting_candidate_stays_one() -> None:
+    world = served_world("3", "2", candidate="4")
+    world.tags["1"] = {"gate": "refused: too bad"}
+    run(world, "1")
+    assert world.aliases == {"champion": "1", "previous": "3", "candidate": "4"}
+    assert_settled(world, "1")
+
+
+def test_a_version_that_is_not_registered_can_not_be_promoted() -> None:
+    world = served_world("1")
+    with pytest.raises(StackError, match="no version 7 of iris is registered"):
+        run(world, "7")
+    assert world.done == []
+    assert_settled(world, "1")
+
+
+def test_a_rollback_serves_the_previous_version_without_a_bake_and_a_second_goes_forward() -> None:
+    world = served_world("2", "1", previous="1")
+    registry = FakeRegistry(world)
+    run(world, rollback_target(registry))
+    assert world.done == ["serve 1"]
+    assert world.aliases == {"champion": "1", "previous": "2"}
+    run(world, rollback_target(registry))
+    assert world.aliases == {"champion": "2", "previous": "1"}
+    assert_settled(world, "2")
+
+
+@pytest.mark.parametrize("aliases", [{"champion": "1"}, {"champion": "1", "previous": "1"}])
+def test_there_may_be_nothing_to_roll_back_to(aliases: dict[str, str]) -> None:
+    world = World(aliases, {"1": {}})
+    with pytest.raises(StackError, match=r"nothing to go back to.*\./scripts/promote VERSION"):
+        rollback_target(FakeRegistry(world))
+
+
+def test_an_interruption_before_the_switch_leaves_the_champion_serving() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    registry, mode = FakeRegistry({"candidate": "2", "champion": "1"}), FakeMode()
+    world = served_world("1", candidate="2")
     with pytest.raises(KeyboardInterrupt):
-        deploy(registry, mode, "iris", interrupted)  # type: ignore[arg-type]
-    assert mode.done == ["bake 2"]
-    assert registry.aliases == {"candidate": "2", "champion": "1"}
+        run(world, check=interrupted)
+    assert world.aliases == {"champion": "1", "candidate": "2"}
+    assert_settled(world, "1")
 
 
-def test_a_candidate_that_was_registered_meanwhile_stays_one() -> None:
-    class Meanwhile(FakeMode):
-        def serve(self, version: str) -> None:
-            super().serve(version)
-            registry.aliases["candidate"] = "3"
-
-    registry = FakeRegistry({"candidate": "2", "champion": "1"})
-    run(registry, Meanwhile())
-    assert registry.aliases == {"candidate": "3", "champion": "2", "previous": "1"}
+def test_old_images_are_removed_except_champion_previous_candidate_and_two_others() -> None:
+    world = served_world("6", "10", "9", "8", "7", "3", "1", previous="3")
+    run(world)
+    assert set(world.images) == {"6", "3", "10", "9"}
 
 
-@pytest.mark.parametrize("aliases", [None, {}, {"previous": "1"}])
-def test_with_nothing_to_deploy_it_says_how_to_train(aliases: dict[str, str] | None) -> None:
-    mode = FakeMode()
-    with pytest.raises(StackError, match=r"run: \./scripts/train"):
-        run(FakeRegistry(aliases), mode)
-    assert mode.done == []
+@pytest.mark.parametrize("aliases", [{}, {"previous": "1"}])
+def test_with_nothing_to_deploy_it_says_how_to_train(aliases: dict[str, str]) -> None:
+    world = World(aliases, {"1": {}})
+    with pytest.raises(StackError, match=r"nothing to serve.*run: \./scripts/train"):
+        run(world)
+    assert world.done == []
+
+
+def test_without_a_registered_model_it_says_how_to_train() -> None:
+    world = World({}, {})
+    registry = FakeRegistry(world, FakeClient(world, is_registered=False))
+    with pytest.raises(StackError, match=r"no model is registered as iris; run: \./scripts/train"):
+        deploy(registry, FakeMode(world))
+
+
+SCENARIOS: dict[str, tuple[Callable[[], World], str | None, str]] = {
+    "the first candidate": (lambda: World({"candidate": "1"}, {"1": {}}), None, "1"),
+    "a candidate": (lambda: served_world("2", "1", previous="1", candidate="3"), None, "3"),
+    "a candidate, nothing served": (lambda: not_served(served_world("2", "1", candidate="3")), None, "3"),
+    "a promotion": (lambda: served_world("2", "1", previous="1", other="3"), "3", "3"),
+    "a rollback": (lambda: served_world("2", "1", previous="1"), "1", "1"),
+    "an alias moved by hand": (lambda: moved(served_world("3", "2", "1", previous="2"), "1"), None, "1"),
+    "a bake and old images": (lambda: served_world("5", "4", "3", "2", "1", candidate="6"), None, "6"),
+}
+
+
+def not_served(world: World) -> World:
+    world.served = None
+    return world
+
+
+def moved(world: World, champion: str) -> World:
+    world.aliases["champion"] = champion
+    return world
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("tracking_dies", [False, True], ids=["killed", "tracking server gone"])
+def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
+    name: str, tracking_dies: bool
+) -> None:
+    make, version, champion = SCENARIOS[name]
+    whole = make()
+    run(whole, version)
+    for steps in range(200):
+        world = make()
+        world.tracking_dies, world.steps_left = tracking_dies, steps
+        try:
+            run(world, version)
+        except (Killed, MlflowException):
+            world.steps_left = None
+            run(world, version)
+        else:
+            break
+        assert_settled(world, champion)
+        if name == "an alias moved by hand" and world.aliases["previous"] == "2":
+            world.aliases["previous"] = (
+                "3"  # where it had been moved from is forgotten; any former champion will do
+            )
+        assert world.aliases == whole.aliases
+    assert 4 < steps < 199
+
+
+@pytest.mark.parametrize("name", ["a promotion", "a rollback", "a candidate"])
+def test_a_command_that_was_cut_off_leaves_what_deploy_makes_consistent(name: str) -> None:
+    make, version, _ = SCENARIOS[name]
+    for steps in range(200):
+        world = make()
+        world.steps_left = steps
+        try:
+            run(world, version)
+        except Killed:
+            world.steps_left = None
+            run(world)
+        else:
+            break
+        assert_settled(world, world.aliases["champion"])
+    assert 4 < steps < 199

@@ -1,7 +1,14 @@
-from stack.config import CHECKOUT, load_config
-from stack.docker import base_image, compose_environment, image, serve_command
+from pathlib import Path
 
-CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"})
+import pytest
+
+from stack.config import CHECKOUT, load_config
+from stack.docker import base_image, compose_command, compose_environment, image, lock_command, start_command
+
+CONFIG = load_config(
+    {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
+    Path("/nonexistent/.env"),
+)
 
 
 def test_an_image_says_whose_model_it_is_and_which_version() -> None:
@@ -9,17 +16,31 @@ def test_an_image_says_whose_model_it_is_and_which_version() -> None:
     assert base_image(CONFIG) == "mine-base"
 
 
-def test_serving_is_started_alone_and_waited_for() -> None:
-    command = serve_command(CONFIG)
-    assert command[:4] == [
+def test_compose_is_asked_for_this_stack_wherever_one_is() -> None:
+    assert compose_command(CONFIG, "ps", "--all") == [
         "docker",
         "compose",
         "--project-name=mine",
         f"--project-directory={CHECKOUT}",
+        "ps",
+        "--all",
     ]
-    assert command[4] == "up"
-    assert {"--detach", "--no-deps", "--wait", "--scale=serving=1"} <= set(command)
-    assert command[-1] == "serving"
+
+
+@pytest.mark.parametrize("service", ["serving", "trial"])
+def test_a_model_server_is_started_anew_and_alone_and_waited_for(service: str) -> None:
+    command = start_command(CONFIG, service)
+    assert command[: len(compose_command(CONFIG)) + 1] == compose_command(CONFIG, "up")
+    options = command[len(compose_command(CONFIG)) + 1 : -1]
+    assert {"--detach", "--wait", "--no-deps", "--force-recreate", f"--scale={service}=1"} <= set(options)
+    assert command[-1] == service
+
+
+def test_the_lock_is_an_image_that_is_there_and_ends_with_its_input() -> None:
+    command = lock_command(CONFIG)
+    assert command[:2] == ["docker", "run"]
+    assert {"--rm", "--interactive", "--pull=never", "--entrypoint=cat"} <= set(command)
+    assert command[-2:] == ["--name=mine-deploying", "mine-base"]
 
 
 def test_compose_is_told_the_version_and_the_settings() -> None:

@@ -1,6 +1,39 @@
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
-from stack.native import part_environment
+import pytest
+
+from stack.config import load_config
+from stack.errors import StackError
+from stack.native import Native, part_environment, unmet_requirements
+
+FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture
+def native(tmp_path: Path, free_ports: tuple[int, int]) -> Iterator[Native]:
+    config = replace(load_config({}, Path("/nonexistent/.env")), home=tmp_path, serving_port=free_ports[1])
+    native = Native(config)
+    yield native
+    native.stop()
+
+
+def start(native: Native, name: str, note: str = "") -> None:
+    native.process(name).start(FOREVER, os.environ, native.config.home, note)
+
+
+def bake(native: Native, version: str, **files: str) -> Path:
+    """Put files where those of a baked version lie; ``__`` in a name stands for a slash."""
+    directory = native.model_directory(version)
+    for name, text in files.items():
+        file = directory / name.replace("__", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return directory
 
 
 def test_a_part_gets_its_own_settings_and_not_those_of_the_users_shell(tmp_path: Path) -> None:
@@ -13,3 +46,160 @@ def test_a_part_gets_its_own_settings_and_not_those_of_the_users_shell(tmp_path:
         "MLFLOW_WORKERS": "1",
         "MLFLOW_HOST": "127.0.0.1",
     }
+
+
+def test_requirements_that_are_met_are_not_complained_about(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        f"# what the model needs\n--extra-index-url https://example.org\n\nmlflow=={version('mlflow')}\n"
+        "Python_DotEnv>=0.1\nuvicorn[standard]\nno-such-package==1; sys_platform == 'win32'\n"
+    )
+    assert unmet_requirements(file) == []
+
+
+def test_unmet_requirements_are_told_with_what_is_there_instead(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        "mlflow==0.1\n-r other.txt\nno-such-package\nrequests>=1\nno-such==2; python_version > '3'\n"
+    )
+    assert unmet_requirements(file) == [
+        f"mlflow==0.1 ({version('mlflow')} installed)",
+        "no-such-package (not installed)",
+        "no-such==2; python_version > '3' (not installed)",
+    ]
+
+
+def test_the_same_files_have_the_same_id_wherever_they_are(native: Native) -> None:
+    for number in ("1", "2"):
+        bake(native, number, MLmodel="a", code__custom="b")
+    assert native.image_id("1") == native.image_id("2")
+    assert native.image_id("1").startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"MLmodel": "A", "code__custom": "b"},
+        {"MLmodel": "a", "code__other": "b"},
+        {"MLmodel": "a", "custom": "b"},
+        {"MLmodel": "b", "code__custom": "a"},
+        {"MLmodel": "a"},
+        {"MLmodel": "a", "code__custom": "b", "more": ""},
+    ],
+)
+def test_other_files_have_another_id(native: Native, others: dict[str, str]) -> None:
+    bake(native, "1", MLmodel="a", code__custom="b")
+    bake(native, "2", **others)
+    assert native.image_id("1") != native.image_id("2")
+
+
+def test_what_python_writes_when_it_loads_the_model_does_not_change_its_id(native: Native) -> None:
+    directory = bake(native, "1", MLmodel="a", code__custom="b")
+    before = native.image_id("1")
+    (directory / "code" / "__pycache__").mkdir()
+    (directory / "code" / "__pycache__" / "custom.pyc").touch()
+    assert native.image_id("1") == before
+
+
+def test_what_is_not_baked_has_no_id(native: Native) -> None:
+    assert native.image_id("1") == ""
+
+
+def test_what_is_served_is_what_the_process_was_started_with(native: Native) -> None:
+    assert native.served() is None
+    bake(native, "2", MLmodel="a")
+    start(native, "serving", "iris 2")
+    served = native.served()
+    assert served is not None
+    assert (served.model_name, served.version, served.image_id) == ("iris", "2", native.image_id("2"))
+    assert not served.is_healthy  # nothing listens on its port
+
+
+def test_discarding_keeps_what_is_served(native: Native) -> None:
+    for number in ("1", "2", "10", "11.partial"):
+        bake(native, number, MLmodel=number)
+    assert sorted(native.baked_versions()) == ["1", "10", "2"]
+    start(native, "serving", "iris 2")
+    for number in ("2", "10"):
+        native.discard(number)
+    assert sorted(native.baked_versions()) == ["1", "2"]
+
+
+def test_discarding_is_not_kept_by_another_models_version_of_that_number(native: Native) -> None:
+    bake(native, "2", MLmodel="a")
+    start(native, "serving", "wine 2")
+    native.discard("2")
+    assert native.baked_versions() == []
+
+
+def test_what_a_killed_deployment_left_behind_is_cleaned_up(native: Native) -> None:
+    bake(native, "1", MLmodel="a")
+    partial = bake(native, "2.partial", MLmodel="a")
+    start(native, "trial")
+    native.clean_up()
+    assert not native.process("trial").is_running()
+    assert not partial.exists()
+    assert native.baked_versions() == ["1"]
+
+
+def test_only_one_deployment_is_at_work(native: Native) -> None:
+    second = Native(native.config).exclusive()
+    with native.exclusive(), pytest.raises(StackError, match="switch is running already"), second:
+        pass
+    with native.exclusive():
+        pass
+
+
+def test_where_nothing_was_watched_nothing_has_ended(native: Native) -> None:
+    assert native.watch(set()) == set()
+    start(native, "tracking")
+    assert native.watch(set()) == {"tracking"}
+
+
+@pytest.mark.parametrize("name", ["tracking", "serving"])
+def test_a_server_that_ended_by_itself_is_told_with_its_log(native: Native, name: str) -> None:
+    start(native, "tracking")
+    start(native, "serving")
+    watched = native.watch(set())
+    assert native.watch(watched) == {"tracking", "serving"}
+    native.process(name).stop()
+    with pytest.raises(StackError, match=rf"^{name} has ended by itself.*{name}\.log:\n +\(its log is empty"):
+        native.watch(watched)
+
+
+def test_a_model_server_that_a_deployment_replaces_has_not_ended(native: Native) -> None:
+    start(native, "tracking")
+    start(native, "serving")
+    watched = native.watch(set())
+    with native.exclusive():
+        native.process("serving").stop()
+        watched = native.watch(watched)
+        assert watched == {"tracking"}
+        start(native, "serving")
+        watched = native.watch(watched)
+        assert watched == {"tracking"}  # it is tried out, and may be stopped again
+    assert native.watch(watched) == {"tracking", "serving"}
+
+
+def test_a_tracking_server_that_ends_during_a_deployment_has_ended(native: Native) -> None:
+    start(native, "tracking")
+    watched = native.watch(set())
+    with native.exclusive():
+        native.process("tracking").stop()
+        with pytest.raises(StackError, match="tracking has ended by itself"):
+            native.watch(watched)
+
+
+def test_the_services_are_told_with_since_when_they_run(native: Native) -> None:
+    start(native, "tracking")
+    tracking, *others = native.services()
+    assert (tracking.name, tracking.is_up, tracking.since) == (
+        "tracking",
+        True,
+        native.process("tracking").started_at(),
+    )
+    assert [(other.name, other.is_up, other.since) for other in others] == [
+        ("trainer", False, None),
+        ("deploy", False, None),
+        ("serving", False, None),
+    ]

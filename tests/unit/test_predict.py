@@ -1,3 +1,4 @@
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -5,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.predict import predict
+from serving.predict import main, predict
+from stack.config import CHECKOUT
 from stack.errors import StackError
 
 
@@ -25,7 +27,7 @@ class ModelServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def url() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), ModelServer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -56,3 +58,26 @@ def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(
     file.write_text("{}")
     with pytest.raises(StackError, match=r"nothing answers at .* run: \./scripts/up"):
         predict(f"http://127.0.0.1:{free_ports[0]}", file)
+
+
+def test_without_a_file_the_example_of_the_model_is_sent(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict"])
+    monkeypatch.setenv("SERVING_PORT", url.rpartition(":")[2])
+    monkeypatch.setenv("MODEL_DIR", "examples/diabetes")
+    assert main() == 0
+    example = (CHECKOUT / "examples" / "diabetes" / "example.json").read_text()
+    assert capsys.readouterr().out == f"application/json {example}\n"
+
+
+def test_a_proxy_does_not_come_between(
+    url: str, tmp_path: Path, free_ports: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_ports[0]}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    assert predict(url, file) == "application/json {}"

@@ -1,5 +1,6 @@
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,25 @@ def test_the_end_of_the_log_is_shown(tmp_path: Path) -> None:
     process.log.parent.mkdir()
     process.log.write_text("one\ntwo\nthree\n")
     assert process.log_tail(2) == "    two\n    three"
+
+
+def test_a_note_is_kept_beside_the_process_id_until_the_next_start(tmp_path: Path) -> None:
+    process = Process(tmp_path, "part")
+    child = process.start(FOREVER, os.environ, tmp_path, note="iris 3")
+    same = Process(tmp_path, "part")
+    found = (same.pid(), same.note())
+    process.stop()
+    assert found == (child.pid, "iris 3")
+    with process.claim():
+        assert (same.pid(), same.note()) == (os.getpid(), "")
+
+
+def test_asking_after_a_process_does_not_change_since_when_it_runs(tmp_path: Path) -> None:
+    process = Process(tmp_path, "part")
+    with process.claim():
+        assert abs(datetime.now(UTC) - process.started_at()) < timedelta(seconds=10)
+        os.utime(process.lock, (0, 0))
+        assert process.is_running()
+        with pytest.raises(StackError, match="part is running already"):
+            process.claim()
+        assert process.started_at() == datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import train
 import yaml
 from dotenv import dotenv_values
+from workflow import requirements
 
 from stack.config import CHECKOUT
 
@@ -26,14 +26,29 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_services_start_in_one_direction() -> None:
-    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving"]
+    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving", "trial"]
     needs = {name: list(service.get("depends_on", {})) for name, service in SERVICES.items()}
-    assert needs == {"tracking": [], "trainer": ["tracking"], "deploy": ["trainer"], "serving": ["deploy"]}
+    assert needs == {
+        "tracking": [],
+        "trainer": ["tracking"],
+        "deploy": ["trainer"],
+        "serving": ["trainer", "deploy"],
+        "trial": [],
+    }
+
+
+def test_what_is_tried_out_is_what_would_be_served() -> None:
+    where = ("depends_on", "ports", "restart", "stop_signal")
+    serving, trial = (
+        {key: value for key, value in SERVICES[name].items() if key not in where}
+        for name in ("serving", "trial")
+    )
+    assert serving == trial
 
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 2
+    assert len(published) == 3
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -64,7 +79,7 @@ def test_every_variable_is_explained_in_the_example() -> None:
     compose = set(re.findall(r"\$\{([A-Z_]+)", (CHECKOUT / "docker-compose.yml").read_text()))
     config = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', (CHECKOUT / "stack" / "config.py").read_text()))
     explained = set(re.findall(r"^#? ?([A-Z_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
-    internal = {"MODEL_VERSION", "MLFLOW_DISABLE_TELEMETRY"}  # set by deploy; not a setting
+    internal = {"MODEL_VERSION", "MLFLOW_DISABLE_TELEMETRY", "TRIAL_URL"}  # set by the stack itself
     assert (compose | config) - internal <= explained
 
 
@@ -91,9 +106,10 @@ def test_the_lock_holds_what_the_project_asks_for() -> None:
     assert wanted <= set(pins(CHECKOUT / "lock" / "runtime.txt"))
 
 
-def test_the_models_requirements_are_those_of_the_lock() -> None:
+def test_a_models_requirements_are_those_of_the_lock() -> None:
     locked = pins(CHECKOUT / "lock" / "runtime.txt")
-    assert train.requirements() == [f"{name}=={locked[name]}" for name in train.REQUIREMENTS]
+    names = ("mlflow", "scikit-learn", "pandas", "numpy", "joblib")
+    assert requirements(*names) == [f"{name}=={locked[name]}" for name in names]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -106,7 +122,21 @@ def test_every_script_has_help_and_is_in_the_readme(script: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["bench", "deploy", "down", "infer", "lint", "predict", "train", "up", "upgrade"]
+    "script",
+    [
+        "bench",
+        "deploy",
+        "down",
+        "infer",
+        "lint",
+        "predict",
+        "promote",
+        "rollback",
+        "status",
+        "train",
+        "up",
+        "upgrade",
+    ],
 )
 def test_wrong_usage_is_told_apart(script: str) -> None:
     command = [str(CHECKOUT / "scripts" / script), "--no-such-flag"]

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import train
 from custom_code import iris_classes
@@ -16,9 +17,26 @@ def test_accuracy_is_measured_on_rows_that_were_not_trained_on() -> None:
     data = train.load_data()
     assert (len(data.train), len(data.held_out)) == (120, 30)
     assert set(data.train.index).isdisjoint(data.held_out.index)
-    metrics = train.evaluate(train.initialize_and_train(data.train), data.held_out)
+    classifier = train.initialize_and_train(data.train)
+    answers = iris_classes(classifier.predict(data.features(data.held_out).to_numpy()))
+    metrics = train.evaluate(data.held_out, answers)
     assert 0.9 < metrics["accuracy"] <= 1
-    assert 0 < metrics["log_loss"] < 0.5
+    assert 0.9 < metrics["f1"] <= 1
+
+
+def test_the_metrics_count_the_wrong_species() -> None:
+    rows = pd.DataFrame({"target": [0, 0, 1, 1]})
+    right = ["setosa", "setosa", "versicolor", "versicolor"]
+    assert train.evaluate(rows, right) == {"accuracy": 1, "f1": 1}
+    metrics = train.evaluate(rows, [*right[:3], "setosa"])
+    assert metrics == pytest.approx({"accuracy": 3 / 4, "f1": (4 / 5 + 2 / 3) / 2})
+
+
+def test_the_data_are_split_always_in_the_same_way_and_by_class() -> None:
+    one, other = train.load_data(), train.load_data()
+    pd.testing.assert_frame_equal(one.train, other.train)
+    pd.testing.assert_frame_equal(one.held_out, other.held_out)
+    assert one.held_out["target"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
 
 
 @pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "./mlruns", "databricks"])

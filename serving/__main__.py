@@ -1,0 +1,85 @@
+"""What a person does to the model server.
+
+python -m serving {deploy | promote VERSION | rollback} [--docker | --native]
+python -m serving status [--json]
+"""
+
+import argparse
+import os
+import sys
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from serving.deploy import deploy, rollback_target
+from serving.registry import Registry
+from serving.status import show_status
+from stack.choice import choose_mode
+from stack.config import Config, load_config
+from stack.docker import Docker
+from stack.errors import StackError, exit_status
+from stack.interruption import Interruption
+from stack.native import Native
+
+
+def run(arguments: argparse.Namespace, config: Config) -> None:
+    """Run one command; StackError if it failed."""
+    interruption = Interruption()
+    mode = arguments.mode(config) if arguments.mode else choose_mode(config)
+    registry = Registry(MlflowClient(), config.model_name)
+    with mode.exclusive():
+        version = None
+        if arguments.command == "promote":
+            version = arguments.version
+        elif arguments.command == "rollback":
+            version = rollback_target(registry)
+        served = deploy(registry, mode, version, interruption.check)
+    print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("deploy", "Bake the candidate, replay, and serve it; without one, serve the champion again."),
+        ("promote", "Bake any registered version, replay, and serve it."),
+        ("rollback", "Serve the version again that was champion before."),
+    ):
+        command = commands.add_parser(name, prog=name, description=what)
+        if name == "promote":
+            command.add_argument("version", metavar="VERSION")
+        group = command.add_mutually_exclusive_group()
+        group.add_argument("--docker", action="store_const", dest="mode", const=Docker)
+        group.add_argument("--native", action="store_const", dest="mode", const=Native)
+    status = commands.add_parser("status", prog="status", description="Show what runs and what is served.")
+    status.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run one command; return its exit status."""
+    arguments = parse()
+    for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
+        os.environ.setdefault(f"MLFLOW_{name}", value)
+
+    def command() -> None:
+        config = load_config()
+        mlflow.set_tracking_uri(config.tracking_url)
+        try:
+            if arguments.command == "status":
+                show_status(config, as_json_text=arguments.json)
+            else:
+                run(arguments, config)
+        except MlflowException as error:
+            raise StackError(
+                f"the tracking server {config.tracking_url} failed in between ({error});"
+                " see to it, then run this again"
+            ) from error
+
+    return exit_status(arguments.command, command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What runs, what is served, and whether that is what the registered model says."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from serving.registry import Registry
+from stack.choice import choose_mode
+from stack.config import Config
+from stack.errors import StackError
+from stack.mode import Mode, Served, Service
+from stack.wait import not_healthy
+
+
+@dataclass(frozen=True)
+class Status:
+    """A look at the stack; ``disagreements`` is empty if all is as it should be."""
+
+    services: list[Service]
+    model_name: str
+    served: Served | None
+    run_id: str | None
+    metric: str | None
+    aliases: dict[str, str]
+    disagreements: list[str]
+
+
+def look(config: Config, mode: Mode, registry: Registry) -> Status:
+    """Ask the machine and the tracking server; what does not answer is one of the disagreements."""
+    services, served = mode.services(), mode.served()
+    found = [
+        f"{service.name} is not up"
+        for service in services
+        if service.name in ("tracking", "serving") and not service.is_up
+    ]
+    aliases: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    run_id = None
+    if reason := not_healthy(config.tracking_url):
+        found.append(f"the tracking server does not answer: {reason}")
+    else:
+        try:
+            aliases = registry.aliases()
+            if served is not None and served.model_name == registry.model_name:
+                version = registry.version(served.version)
+                tags, run_id = version.tags, version.run_id
+            found += disagreements(registry.model_name, served, aliases, tags)
+        except (StackError, MlflowException) as error:
+            found.append(str(error))
+    return Status(services, registry.model_name, served, run_id, tags.get("metric"), aliases, found)
+
+
+def disagreements(
+    model_name: str, served: Served | None, aliases: dict[str, str], tags: dict[str, str]
+) -> list[str]:
+    """Compare what is served with what the aliases and the served version's ``tags`` say."""
+    champion = aliases.get("champion")
+    if served is None:
+        return [f"nothing is served, and version {champion} is champion"] if champion else []
+    if served.model_name != model_name:
+        return [f"a version of {served.model_name} is served, expected one of {model_name}"]
+    found = []
+    if not served.is_healthy:
+        found.append(f"version {served.version} is served, but is not healthy")
+    if champion != served.version:
+        found.append(f"version {served.version} is served, and {champion or 'none'} is champion")
+    if tags.get("image_id") != served.image_id:
+        found.append(
+            f"image {served.image_id or '(none)'} is served, expected that which was found right,"
+            f" {tags.get('image_id', '(none)')}"
+        )
+    elif not tags.get("replay", "").startswith("passed"):
+        found.append(
+            f"version {served.version} is served, and its replay is {tags.get('replay', 'not done')}"
+        )
+    return found
+
+
+def as_text(status: Status) -> str:
+    """Write it for a person."""
+    lines = [f"{service.name:<9} {service.state:<12} {_since(service.since)}" for service in status.services]
+    lines.append("")
+    if served := status.served:
+        lines += [
+            f"served    version {served.version} of {served.model_name}",
+            f"  run     {status.run_id or '-'}",
+            f"  image   {served.image_id or '-'}",
+            f"  metric  {status.metric or '-'}",
+        ]
+    else:
+        lines.append("served    nothing")
+    names = ("champion", "previous", "candidate")
+    aliases = [f"{name} {status.aliases[name]}" for name in names if name in status.aliases]
+    lines.append(f"aliases   {', '.join(aliases) or '-'}")
+    lines.append("all agree" if not status.disagreements else "they do not agree:")
+    lines += [f"  {what}" for what in status.disagreements]
+    return "\n".join(lines)
+
+
+def _since(moment: datetime | None) -> str:
+    return "" if moment is None else f"since {moment.astimezone().strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def as_json(status: Status) -> str:
+    """Write it for a program; times are ISO 8601, in UTC."""
+
+    def write(value: Any) -> str:  # noqa: ANN401 - json gives whatever it can't write
+        assert isinstance(value, datetime)  # noqa: S101
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+
+    return json.dumps({**asdict(status), "agree": not status.disagreements}, default=write, indent=2)
+
+
+def show_status(config: Config, *, as_json_text: bool) -> None:
+    """Print the status of the stack that runs here; StackError if it is not as it should be."""
+    status = look(config, choose_mode(config), Registry(MlflowClient(), config.model_name))
+    print(as_json(status) if as_json_text else as_text(status), flush=True)
+    if status.disagreements:
+        raise StackError(
+            "; ".join(status.disagreements) + "; to put it right: ./scripts/deploy, or ./scripts/up"
+        )

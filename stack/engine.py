@@ -1,0 +1,116 @@
+"""The Docker engine, as far as it is asked by this project: commands, images, containers, and a lock."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from stack.errors import StackError
+from stack.wait import wait_until
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine can be reached from here."""
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with more environment variables; its output is kept."""
+    # A session of its own keeps a terminal's Ctrl-C from it: a switch is finished or undone, not cut short.
+    return subprocess.run(
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        close_fds=False,  # for the lock: see Lock
+    )
+
+
+def image_id(name: str) -> str:
+    """Return the id of an image, or nothing if there is no image of that name."""
+    return run(["docker", "image", "inspect", "--format={{.Id}}", name]).stdout.strip()
+
+
+def containers(*labels: str) -> list[dict[str, Any]]:
+    """Return what the engine knows of each container, running or not, that has all these labels."""
+    filters = [f"--filter=label={label}" for label in labels]
+    found = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
+    if not found:
+        return []
+    known: list[dict[str, Any]] = json.loads(run(["docker", "container", "inspect", *found]).stdout)
+    return known
+
+
+def moment(text: str) -> datetime:
+    """Read a time as the engine writes it, with nanoseconds."""
+    return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", text))
+
+
+class Lock:
+    """A lock that counts for all clients of one engine, in containers or not: a container of a certain name.
+
+    ``command`` starts it, and it lives as long as its standard input, that is, as long as this process and
+    the commands that it has run: one of those may outlive it, if it is killed.
+    """
+
+    def __init__(self, name: str, command: list[str]) -> None:
+        """Nothing is started yet."""
+        self._name = name
+        self._command = command
+        self._holder: subprocess.Popen[str] | None = None
+        self._error = ""
+
+    def acquire(self) -> None:
+        """Start the container; StackError if another process holds the lock, or it can't be started."""
+        for is_last in (False, True):
+            with suppress(StackError):
+                wait_until(self._held_by_another, timeout=5, interval=0.2)
+            if self._holder or is_last or self._state() == "running":
+                break
+            # Whoever made it was killed before it ran, or ended with the engine.
+            run(["docker", "rm", "--force", self._name])
+        if not self._holder and self._state() == "running":
+            raise StackError(
+                f"another deployment is at work (it holds the container {self._name}); wait for it to end"
+            )
+        if not self._holder:
+            raise StackError(f"can't start a container: {self._error}; see to it, then run this again")
+
+    def release(self) -> None:
+        """Let the container end, and wait for that."""
+        if self._holder:
+            self._holder.communicate()
+
+    def _held_by_another(self) -> str | None:
+        holder = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert holder.stdin  # noqa: S101 - they are pipes
+        assert holder.stdout  # noqa: S101
+        with suppress(BrokenPipeError):
+            holder.stdin.write("held\n")
+            holder.stdin.flush()
+        if holder.stdout.readline() == "held\n":
+            self._holder = holder
+            os.set_inheritable(holder.stdin.fileno(), True)
+            return None
+        self._error = holder.communicate()[1].strip()
+        return "locked" if "already in use" in self._error else None
+
+    def _state(self) -> str:
+        return run(
+            ["docker", "container", "inspect", "--format={{.State.Status}}", self._name]
+        ).stdout.strip()

@@ -1,0 +1,65 @@
+"""What the two modes have in common: how a version is baked, tried out and served, and what runs."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the model server serves now; ``image_id`` is that of what was baked, in the mode's own terms."""
+
+    model_name: str
+    version: str
+    image_id: str
+    is_healthy: bool
+
+
+@dataclass(frozen=True)
+class Service:
+    """One part of the stack: up or not, in a word or two, and since when, where that is known."""
+
+    name: str
+    is_up: bool
+    state: str
+    since: datetime | None
+
+
+class Mode(Protocol):
+    """One of the two ways, on one stack and one registered model."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other deployments away for as long as this one lasts; StackError if there is another."""
+
+    def clean_up(self) -> None:
+        """Remove what a deployment left behind that was killed."""
+
+    def image_id(self, version: str) -> str:
+        """Return what identifies the baked version, by its contents; nothing if it is not baked."""
+
+    def bake(self, version: str) -> None:
+        """Make that which serves the version; what serves now is not touched."""
+
+    def trial(self, version: str) -> AbstractContextManager[str]:
+        """Run a baked version as it would be served, but apart; the URL at which it answers."""
+
+    def serve(self, version: str) -> None:
+        """Serve a baked version in place of what is served now.
+
+        Raises:
+            StackError: if it does not become healthy; then nothing is served.
+
+        """
+
+    def served(self) -> Served | None:
+        """Return what is served now; None if nothing is."""
+
+    def baked_versions(self) -> list[str]:
+        """Return the versions that are baked."""
+
+    def discard(self, version: str) -> None:
+        """Remove a baked version, unless something uses it."""
+
+    def services(self) -> list[Service]:
+        """Return all the parts of the stack."""

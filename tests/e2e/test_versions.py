@@ -1,0 +1,147 @@
+"""From a run to the champion and back, in both modes, with both models; each test goes on from the last."""
+
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import requests
+
+from tests.e2e.stacks import Stack
+
+IMPOSSIBLE = {"accuracy": "1.01", "mean_absolute_error": "0.001"}
+
+
+def strict(stack: Stack) -> Stack:
+    """Return the stack with a gate that nothing passes."""
+    return replace(stack, settings={**stack.settings, "GATE_THRESHOLD": IMPOSSIBLE[stack.model.metric]})
+
+
+def right_answers_during(stack: Stack, *command: str) -> str:
+    """Run a script while asking for predictions; return what it printed."""
+    process = subprocess.Popen(
+        [f"./scripts/{command[0]}", *command[1:]],
+        cwd=stack.checkout,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    count = 0
+    while process.poll() is None:
+        try:
+            assert stack.model.is_right(stack.predictions())
+            count += 1
+        except requests.ConnectionError:  # between the two servers
+            time.sleep(0.05)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert count > 0
+    return output
+
+
+def test_what_up_has_brought_went_through_gate_and_replay(stack: Stack) -> None:
+    champion = stack.aliases()["champion"]
+    tags = stack.version(champion).tags
+    assert tags["gate"].startswith(f"accepted: {stack.model.metric} ")
+    rows = 30 if stack.model.name == "iris" else 111
+    assert tags["replay"].startswith(f"passed: {rows} answers equal, ")
+    assert len(tags["fingerprint"]) == 64
+    stack.assert_settled(champion)
+    status = stack.status()
+    assert {service["name"]: service["is_up"] for service in status["services"]} == {
+        "tracking": True,
+        "trainer": False,
+        "deploy": False,
+        "serving": True,
+    }
+    assert status["served"]["version"] == champion
+    assert status["served"]["image_id"] == tags["image_id"]
+    assert status["run_id"] == stack.version(champion).run_id
+    assert status["metric"] == tags["metric"]
+    text = stack.script("status").stdout
+    assert f"version {champion} of {stack.model.name}" in text
+    assert "all agree" in text
+
+
+def test_a_trained_version_goes_live_and_the_one_before_is_previous(stack: Stack) -> None:
+    before = stack.aliases()["champion"]
+    trained = stack.script("train", "--force")
+    candidate = stack.aliases()["candidate"]
+    assert candidate not in (before, "")
+    assert f"registered as version {candidate} of {stack.model.name}: candidate" in trained.stdout
+    gate = stack.version(candidate).tags["gate"]
+    assert f"the champion, version {before}, has " in gate
+    assert stack.aliases()["champion"] == before  # until it is deployed
+    deployed = right_answers_during(stack, "deploy")
+    assert f"version {candidate} of {stack.model.name} is served at {stack.serving_url}" in deployed
+    assert "warn" not in (trained.stdout + trained.stderr + deployed).lower()
+    assert stack.aliases() == {"champion": candidate, "previous": before}
+    stack.assert_settled(candidate)
+
+
+def test_a_rollback_brings_the_version_before_back_without_a_bake(stack: Stack) -> None:
+    aliases = stack.aliases()
+    assert "baking" not in right_answers_during(stack, "rollback")
+    assert stack.aliases() == {"champion": aliases["previous"], "previous": aliases["champion"]}
+    stack.assert_settled(aliases["previous"])
+
+
+def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
+    # Not even after a rollback: nothing has changed since the last training.
+    before = (stack.versions(), stack.aliases(), stack.version(stack.aliases()["champion"]).tags)
+    stack.script("train")
+    stack.up()
+    assert (stack.versions(), stack.aliases(), stack.version(stack.aliases()["champion"]).tags) == before
+    assert "is served" in stack.deployment_log()
+    assert "baking" not in stack.deployment_log()
+    stack.assert_settled(before[1]["champion"])
+
+
+def test_a_version_that_the_gate_refuses_is_tagged_and_the_champion_goes_on(stack: Stack) -> None:
+    champion, versions = stack.aliases()["champion"], stack.versions()
+    up = strict(stack).script("up", f"--{stack.mode}", "--detach", check=False)
+    assert up.returncode == 1
+    assert f"the gate refused the version: {stack.model.metric} " in up.stderr
+    (refused,) = set(stack.versions()) - set(versions)
+    assert stack.version(refused).tags["gate"].startswith(f"refused: {stack.model.metric} ")
+    assert "candidate" not in stack.aliases()
+    stack.assert_settled(champion)
+    # The same again is refused again, and not trained again.
+    again = strict(stack).script("train", check=False)
+    assert again.returncode == 3
+    assert "the gate refused the version" in again.stderr
+    assert stack.versions() == [*versions, refused]
+
+
+def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack) -> None:
+    before, refused = stack.aliases()["champion"], stack.versions()[-1]
+    promoted = stack.script("promote", refused)
+    assert f"baking version {refused}" in promoted.stdout
+    assert stack.aliases() == {"champion": refused, "previous": before}
+    stack.assert_settled(refused)
+    unknown = stack.script("promote", "999", check=False)
+    assert unknown.returncode == 1
+    assert f"no version 999 of {stack.model.name} is registered" in unknown.stderr
+    stack.assert_settled(refused)
+
+
+def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_deploy(stack: Stack) -> None:
+    before, target = stack.aliases()["champion"], stack.aliases()["previous"]
+    stack.client.set_registered_model_alias(stack.model.name, "champion", target)
+    status = stack.status()
+    assert status["disagreements"] == [f"version {before} is served, and {target} is champion"]
+    stack.script("deploy")
+    assert stack.aliases() == {"champion": target, "previous": before}
+    stack.assert_settled(target)
+
+
+def test_a_change_in_the_code_makes_one_new_version(stack: Stack, installed_clone: Path) -> None:
+    changed = replace(stack, checkout=installed_clone)
+    versions = stack.versions()
+    with (installed_clone / stack.model.directory / "train.py").open("a") as code:
+        code.write("# a change\n")
+    changed.script("train")
+    changed.script("train")
+    assert stack.versions() == [*versions, stack.aliases()["candidate"]]
+    stack.client.delete_registered_model_alias(stack.model.name, "candidate")

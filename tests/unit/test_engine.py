@@ -1,0 +1,119 @@
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stack.engine
+from stack.config import load_config
+from stack.docker import lock_command, lock_name
+from stack.engine import Lock, engine_answers, moment
+from stack.errors import StackError
+from stack.wait import wait_until
+
+CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine"}, Path("/nonexistent/.env"))
+# An engine with room for one container, whose state is in a file; `run` has --rm and --entrypoint=cat.
+DOCKER = """#!/bin/sh
+cd "$(dirname "$0")"
+case "$1 $2" in
+info*) exit "$(cat answer)" ;;
+run*)
+    if [ -e broken ]; then cat broken >&2; exit 125; fi
+    if ! (set -C; echo running >state) 2>/dev/null; then
+        echo 'docker: Error response from daemon: Conflict. The container name is already in use by ...' >&2
+        exit 125
+    fi
+    cat
+    rm state ;;
+"rm --force") rm state ;;
+"container inspect") cat state ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a `docker` first on PATH; return the directory of its files."""
+    program = tmp_path / "docker"
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def less_patient(*arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        wait_until(*arguments, **options | {"timeout": 0.2, "interval": 0.05})
+
+    monkeypatch.setattr(stack.engine, "wait_until", less_patient)
+    return tmp_path
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    lock = Lock(lock_name(CONFIG), lock_command(CONFIG))
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def test_the_lock_is_a_container_for_as_long_as_it_is_held(engine: Path) -> None:
+    for _ in range(2):
+        with held():
+            assert (engine / "state").read_text() == "running\n"
+        assert not (engine / "state").exists()
+
+
+def test_the_lock_of_another_is_refused_and_left_alone(engine: Path) -> None:
+    with held():
+        with (
+            pytest.raises(StackError, match=r"another deployment is at work .*mine-deploying\); wait"),
+            held(),
+        ):
+            pass
+        assert (engine / "state").read_text() == "running\n"
+
+
+@pytest.mark.parametrize("state", ["created", "exited"])
+def test_a_container_that_does_not_run_holds_nothing(engine: Path, state: str) -> None:
+    (engine / "state").write_text(f"{state}\n")
+    with held():
+        assert (engine / "state").read_text() == "running\n"
+
+
+def test_what_keeps_the_container_from_starting_is_told(engine: Path) -> None:
+    (engine / "broken").write_text("docker: no such image: mine-base\n")
+    with (
+        pytest.raises(
+            StackError, match=r"^can't start a container: docker: no such image: mine-base; see to"
+        ),
+        held(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_engine_answers_if_docker_reaches_it(engine: Path, status: int) -> None:
+    (engine / "answer").write_text(str(status))
+    assert engine_answers() == (status == 0)
+
+
+def test_without_docker_no_engine_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not engine_answers()
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2026-01-02T10:00:00.123456789Z", 123456),
+        ("2026-01-02T10:00:00.12Z", 120000),
+        ("2026-01-02T10:00:00Z", 0),
+        ("2026-01-02T12:00:00.123456789+02:00", 123456),
+    ],
+)
+def test_the_engines_times_are_read(text: str, microsecond: int) -> None:
+    assert moment(text) == datetime(2026, 1, 2, 10, 0, 0, microsecond, UTC)

@@ -1,0 +1,480 @@
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities.model_registry import (
+    ModelVersion,
+    ModelVersionTag,
+    RegisteredModel,
+    RegisteredModelAlias,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
+from mlflow.types import ColSpec, DataType, Schema
+from workflow import Data, Gate, Training, TrainingError, main, run
+from workflow.answers import answer, answer_elsewhere, as_request
+from workflow.fingerprint import fingerprint
+from workflow.gate import Champion, Verdict, judge
+
+ACCURACY = Gate("accuracy", threshold=0.9, tolerance=0.04)
+ERROR = Gate("error", threshold=50, tolerance=1, greater_is_better=False)
+ROWS = pd.DataFrame(
+    {"size": [1.5, 2.0, 4.0], "count": [1, 2, 3], "name": ["a", "b", "c"], "target": [0, 1, 0]}
+)
+
+
+def unexpected(*arguments: object) -> Any:  # noqa: ANN401
+    raise AssertionError(f"called with {arguments}")
+
+
+def training(directory: Path, **changes: Any) -> Training:  # noqa: ANN401
+    described = Training(
+        directory=directory,
+        parameters={"C": 1.0},
+        gate=ACCURACY,
+        load_data=unexpected,
+        initialize_and_train=unexpected,
+        store_pyfunc_model=unexpected,
+        evaluate=unexpected,
+    )
+    return replace(described, **changes)
+
+
+# The gate
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "accepted"),
+    [
+        (ACCURACY, 0.9, True),
+        (ACCURACY, 0.89, False),
+        (ERROR, 50, True),
+        (ERROR, 51, False),
+        (ACCURACY, math.nan, False),
+        (ERROR, math.nan, False),
+    ],
+)
+def test_the_first_version_must_reach_the_threshold(gate: Gate, value: float, accepted: bool) -> None:
+    assert judge(gate, value, None).accepted is accepted
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "champions", "accepted"),
+    [
+        (ACCURACY, 0.99, 0.95, True),
+        (ACCURACY, 0.94, 0.95, True),
+        (ACCURACY, 0.95, 0.99, True),
+        (ACCURACY, 0.94, 0.99, False),
+        (ACCURACY, 0.89, 0.5, False),  # the threshold holds whatever the champion has
+        (ERROR, 30, 45, True),
+        (ERROR, 46, 45, True),
+        (ERROR, 47, 45, False),
+        (replace(ERROR, tolerance=0.2), 1.6, 1.4, True),  # as floats, 1.4 + 0.2 < 1.6
+        (ERROR, 51, 90, False),
+        (ACCURACY, math.nan, 0.95, False),
+    ],
+)
+def test_a_version_may_be_worse_than_the_champion_by_the_tolerance(
+    gate: Gate, value: float, champions: float, accepted: bool
+) -> None:
+    assert judge(gate, value, Champion("4", champions)).accepted is accepted
+
+
+def test_a_champion_that_cant_be_compared_with_blocks_the_version_and_is_named() -> None:
+    verdict = judge(ACCURACY, 0.99, Champion("4", None, "its image is gone"))
+    assert not verdict.accepted
+    assert "version 4" in verdict.reason
+    assert "its image is gone" in verdict.reason
+
+
+def test_a_verdict_names_the_metric_the_bound_and_the_champion() -> None:
+    assert judge(ACCURACY, 0.8, None).reason == "accuracy 0.8, expected at least 0.9"
+    assert judge(ERROR, 60, None).reason == "error 60, expected at most 50"
+    assert judge(ERROR, 48, Champion("4", 45)).reason == (
+        "error 48; the champion, version 4, has 45 on the same rows, and 1 worse is allowed"
+    )
+
+
+@pytest.mark.parametrize(
+    "verdict", [Verdict(True, "accuracy 1"), Verdict(False, "it: raised: E"), Verdict(True, "")], ids=str
+)
+def test_a_verdict_is_read_again_from_its_text(verdict: Verdict) -> None:
+    assert Verdict.parse(str(verdict)) == verdict
+
+
+# The fingerprint
+
+
+Fingerprinter = Callable[..., str]
+
+
+@pytest.fixture
+def fingerprint_of(tmp_path: Path) -> Fingerprinter:
+    """Return a function that writes code and a lock, by default the same, and fingerprints them."""
+
+    def of(
+        name: str = "model",
+        *,
+        files: dict[str, str] | None = None,
+        lock: str = "numpy==1",
+        train: pd.DataFrame = ROWS,
+        held_out: pd.DataFrame = ROWS,
+        **changes: Any,  # noqa: ANN401
+    ) -> str:
+        directory = tmp_path / name
+        for file, text in ({"train.py": "code", "lib/features.py": "more"} | (files or {})).items():
+            (directory / file).parent.mkdir(parents=True, exist_ok=True)
+            (directory / file).write_text(text)
+        (tmp_path / "lock.txt").write_text(lock)
+        data = Data(train, held_out, target="target")
+        return fingerprint(training(directory, **changes), data, lock=tmp_path / "lock.txt")
+
+    return of
+
+
+def test_the_same_inputs_have_the_same_fingerprint_in_two_directories(
+    fingerprint_of: Fingerprinter,
+) -> None:
+    assert fingerprint_of("one", train=ROWS.copy()) == fingerprint_of("two")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {"train.py": "other code"}},
+        {"files": {"lib/features.py": "other"}},
+        {"files": {"lib/new.py": ""}},
+        {"lock": "numpy==2"},
+        {"train": ROWS.assign(size=[1.5, 2.0, 4.5])},
+        {"train": ROWS.assign(name=["a", "b", "d"])},
+        dict.fromkeys(("train", "held_out"), ROWS.rename(columns={"size": "length"})),
+        {"train": ROWS.astype({"count": "int32"})},
+        {"train": ROWS.astype({"count": "float64"})},
+        {"held_out": ROWS.assign(target=[0, 1, 1])},
+        {"held_out": ROWS.head(2)},
+        {"parameters": {"C": 2.0}},
+        {"gate": replace(ACCURACY, tolerance=0.05)},
+        {"gate": replace(ACCURACY, greater_is_better=False)},
+    ],
+    ids=str,
+)
+def test_the_fingerprint_changes_with(fingerprint_of: Fingerprinter, change: dict[str, Any]) -> None:
+    assert fingerprint_of(**change) != fingerprint_of("unchanged")
+
+
+def test_renaming_a_file_changes_the_fingerprint(fingerprint_of: Fingerprinter) -> None:
+    assert fingerprint_of(files={"a.py": "x"}) != fingerprint_of("other", files={"b.py": "x"})
+
+
+def test_byte_code_and_hidden_files_are_no_code(fingerprint_of: Fingerprinter) -> None:
+    written = ["__pycache__/train.pyc", "lib/__pycache__/features.pyc", ".env", ".git/HEAD", "lib/.swp"]
+    assert fingerprint_of(files=dict.fromkeys(written, "")) == fingerprint_of("unchanged")
+
+
+# What load_data returns
+
+
+def test_the_features_are_the_columns_without_the_target() -> None:
+    data = Data(ROWS, ROWS.head(1), target="target")
+    assert list(data.features(data.held_out).columns) == ["size", "count", "name"]
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "says"),
+    [
+        (
+            ROWS.drop(columns="target"),
+            ROWS,
+            "the rows train have no column 'target',.* found 'size', 'count'",
+        ),
+        (ROWS, ROWS.drop(columns="target"), "the rows held_out have no column 'target'"),
+        (ROWS.head(0), ROWS, "expected some rows as train, found none"),
+        (ROWS, ROWS.head(0), "expected some rows as held_out, found none"),
+    ],
+)
+def test_rows_that_cant_be_used_are_refused(train: pd.DataFrame, held_out: pd.DataFrame, says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        Data(train, held_out, target="target")
+
+
+# Questions and answers
+
+
+def test_a_request_holds_the_rows_as_they_are() -> None:
+    body = json.loads(as_request(ROWS.drop(columns="target")))
+    assert body == {
+        "dataframe_split": {
+            "columns": ["size", "count", "name"],
+            "data": [[1.5, 1, "a"], [2.0, 2, "b"], [4.0, 3, "c"]],
+        }
+    }
+    assert [type(value) for value in body["dataframe_split"]["data"][1]] == [float, int, str]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "expected"),
+    [
+        (["setosa", "virginica"], ["setosa", "virginica"]),
+        (np.array([0.1, 2.0]), [0.1, 2.0]),
+        (np.array([0, 2]), [0, 2]),
+        (pd.DataFrame({"name": ["a"], "score": [0.25]}), [{"name": "a", "score": 0.25}]),
+    ],
+    ids=["strings", "floats", "integers", "columns"],
+)
+def test_an_answer_is_what_a_client_reads(predictions: object, expected: list[Any]) -> None:
+    model: Any = SimpleNamespace(predict=lambda rows: predictions if rows is ROWS else unexpected(rows))
+    found = answer(model, ROWS)
+    assert found == expected
+    assert [type(value) for value in found] == [type(value) for value in expected]
+
+
+MODEL = """
+import words
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Model(PythonModel):
+    def predict(self, context, model_input, params=None):
+        if (model_input["size"] < 0).any():
+            raise ValueError("a size is negative")
+        return [f"{words.WORD} {size}" for size in model_input["size"]]
+
+set_model(Model())
+"""
+
+
+@pytest.fixture
+def saved_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Save a model whose helper module has the name of one that is imported here and says otherwise."""
+    (tmp_path / "words.py").write_text("WORD = 'saved'")
+    (tmp_path / "model.py").write_text(MODEL)
+    imported = ModuleType("words")
+    imported.__dict__["WORD"] = "imported"
+    monkeypatch.setitem(sys.modules, "words", imported)
+    path = tmp_path / "saved"
+    mlflow.pyfunc.save_model(
+        path,
+        python_model=str(tmp_path / "model.py"),
+        code_paths=[str(tmp_path / "words.py")],
+        pip_requirements=[],
+    )
+    yield str(path)
+    assert sys.modules["words"] is imported
+
+
+def test_a_model_that_answers_elsewhere_uses_its_own_modules(saved_model: str) -> None:
+    assert answer_elsewhere(saved_model, ROWS[["size"]]) == ["saved 1.5", "saved 2.0", "saved 4.0"]
+
+
+def test_a_model_that_fails_elsewhere_says_why(saved_model: str) -> None:
+    with pytest.raises(RuntimeError) as failed:
+        answer_elsewhere(saved_model, -ROWS[["size"]])
+    assert str(failed.value) == "ValueError: a size is negative"
+
+
+# The training
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATE_THRESHOLD", "much"),
+        ("GATE_THRESHOLD", "nan"),
+        ("GATE_TOLERANCE", "much"),
+        ("GATE_TOLERANCE", "-1"),
+    ],
+)
+def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", name: value}):
+        status = main(training(tmp_path))
+    assert status == 1
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert errors.startswith(f"train.py: {name} can't be used: expected a number")
+    assert errors.endswith(f"found '{value}'\n")
+    assert errors.count("\n") == 1
+
+
+def test_the_environment_goes_before_the_bounds_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE_THRESHOLD", "0.5")
+    monkeypatch.setenv("GATE_TOLERANCE", "")
+    assert run._configured(ACCURACY) == replace(ACCURACY, threshold=0.5)
+    monkeypatch.setenv("GATE_THRESHOLD", "")
+    monkeypatch.setenv("GATE_TOLERANCE", "0.1")
+    assert run._configured(ACCURACY) == replace(ACCURACY, tolerance=0.1)
+
+
+COLUMNS = Schema([ColSpec(DataType.double)])
+SIGNATURE = ModelSignature(COLUMNS, COLUMNS)
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that checks a model which is logged as agreed but for the arguments."""
+
+    def check(
+        *, signature: ModelSignature | None = SIGNATURE, name: str = "artifacts", version: int | None = None
+    ) -> None:
+        model: Any = SimpleNamespace(signature=signature, model_id="m-1", registered_model_version=version)
+        monkeypatch.setattr(mlflow, "get_logged_model", {"m-1": SimpleNamespace(name=name)}.get)
+        run._check(model)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("flaw", "says"),
+    [
+        ({"signature": None}, "the model has no signature"),
+        ({"signature": ModelSignature(inputs=COLUMNS)}, "the model has no signature"),
+        ({"signature": ModelSignature(outputs=COLUMNS)}, "the model has no signature"),
+        ({"name": "model"}, "logged as 'model', expected 'artifacts'"),
+        ({"version": 7}, r"was registered \(as version 7\) before the gate has judged it"),
+    ],
+)
+def test_a_model_that_is_not_logged_as_agreed_is_refused(
+    check: Callable[..., None], flaw: dict[str, Any], says: str
+) -> None:
+    check()
+    with pytest.raises(TrainingError, match=says):
+        check(**flaw)
+
+
+def test_an_error_in_the_models_own_code_is_told_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TrainingError) as told, run._own_code(training(tmp_path), "load_data"):
+        raise KeyError("price")
+    assert str(told.value) == (
+        f"load_data raised KeyError: 'price'; see the lines above, and mend it in {tmp_path}"
+    )
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_is_told_already_is_not_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TrainingError, match=r"^no rows$"), run._own_code(training(tmp_path), "load_data"):
+        raise TrainingError("no rows")
+    assert capsys.readouterr().err == ""
+
+
+def test_each_row_needs_one_answer(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="predict gave 2 answers to 3 rows, expected one for each"):
+        run._evaluate(training(tmp_path), ROWS, [0, 1])
+
+
+@pytest.mark.parametrize(("metrics", "found"), [({"f1": 0.9, "loss": 0.1}, "f1, loss"), ({}, "nothing")])
+def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, float], found: str) -> None:
+    measuring = training(tmp_path, evaluate=lambda _rows, _answers: metrics)
+    with pytest.raises(TrainingError, match=f"evaluate returns no 'accuracy', .* found {found};"):
+        run._evaluate(measuring, ROWS, [0, 1, 0])
+
+
+def test_metrics_become_plain_floats(tmp_path: Path) -> None:
+    measuring = training(tmp_path, evaluate=lambda rows, _: {"accuracy": np.float32(0.5), "rows": len(rows)})
+    metrics = run._evaluate(measuring, ROWS, [0, 1, 0])
+    assert metrics == {"accuracy": 0.5, "rows": 3.0}
+    assert {type(value) for value in metrics.values()} == {float}
+
+
+# The champion
+
+
+class FakeClient:
+    """The calls of MlflowClient that the trainer makes before and after a training."""
+
+    def __init__(self) -> None:
+        self.aliases: dict[str, str] = {}
+        self.error: int | None = None
+
+    def get_registered_model(self, name: str) -> RegisteredModel:
+        if self.error:
+            raise MlflowException("no answer", error_code=self.error)
+        return RegisteredModel(name, aliases=[RegisteredModelAlias(*item) for item in self.aliases.items()])
+
+    def get_run(self, run_id: str) -> Any:  # noqa: ANN401
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_id, experiment_id="1"))
+
+    def set_registered_model_alias(self, _name: str, alias: str, version: str) -> None:
+        self.aliases[alias] = version
+
+
+def test_a_champion_that_gives_no_answers_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(model_uri: str, _: pd.DataFrame) -> list[Any]:
+        raise RuntimeError(f"no column 'price' in {model_uri}")
+
+    client: Any = FakeClient()
+    assert run._champion_answers(client, "iris", ROWS) is None
+    client.error = RESOURCE_DOES_NOT_EXIST
+    assert run._champion_answers(client, "iris", ROWS) is None
+    client.error = INTERNAL_ERROR
+    with pytest.raises(MlflowException):  # not the same as no champion
+        run._champion_answers(client, "iris", ROWS)
+    client.error = None
+    client.aliases["champion"] = "4"
+    monkeypatch.setattr(run, "answer_elsewhere", fails)
+    answers: Future[Any] = Future()
+    with pytest.raises(RuntimeError) as failed:
+        run._champion_answers(client, "iris", ROWS)
+    answers.set_exception(failed.value)
+    champion = run._champion(training(tmp_path), ROWS, answers)
+    assert champion == Champion("4", None, "no column 'price' in models:/iris/4")
+
+
+def test_the_champion_is_measured_on_the_same_rows_or_it_is_told_why_not(tmp_path: Path) -> None:
+    def evaluate(rows: pd.DataFrame, given: list[Any]) -> dict[str, float]:
+        return {"accuracy": sum(rows["target"] == given) / len(rows)}
+
+    measuring = training(tmp_path, evaluate=evaluate)
+    answers: Future[Any] = Future()
+    answers.set_result(("4", [0, 1, 1]))
+    assert run._champion(measuring, ROWS, answers) == Champion("4", 2 / 3)
+    answers = Future()
+    answers.set_result(("4", [0, 1]))
+    champion = run._champion(measuring, ROWS, answers)
+    assert champion is not None
+    assert champion.value is None
+    assert champion.why_none.startswith("evaluate raised ValueError: ")
+    answers = Future()
+    answers.set_result(None)
+    assert run._champion(measuring, ROWS, answers) is None
+
+
+# Nothing has changed
+
+
+@pytest.mark.parametrize(
+    ("tags", "aliases"),
+    [
+        ({"gate": "accepted: good"}, {"candidate": "4"}),
+        ({"gate": "refused: bad"}, {}),
+        ({"gate": "accepted: good", "deployed_at": "2026-01-01"}, {}),
+        ({"gate": "accepted: good", "failure": "no answer"}, {}),
+    ],
+    ids=["accepted", "refused", "deployed", "failed"],
+)
+def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tried(
+    tags: dict[str, str], aliases: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client: Any = FakeClient()
+    last = ModelVersion("iris", "4", 0, tags=[ModelVersionTag(*tag) for tag in tags.items()])
+    assert run._unchanged(client, last) == Verdict.parse(tags["gate"])
+    assert client.aliases == aliases
+    assert "nothing has changed since version 4 of iris" in capsys.readouterr().out

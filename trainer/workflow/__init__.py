@@ -1,0 +1,12 @@
+"""What every model's training has in common: a model's train.py describes the model, and this trains it.
+
+python train.py [--force]        with MLFLOW_TRACKING_URI naming the tracking server
+
+README.md, "A model of your own", says what such a train.py holds; trainer/train.py is one, and
+examples/diabetes/train.py another.
+"""
+
+from workflow.definition import Data, Gate, Training, TrainingError, requirements
+from workflow.run import main
+
+__all__ = ["Data", "Gate", "Training", "TrainingError", "main", "requirements"]

@@ -1,0 +1,75 @@
+"""Questions to a model and its answers, as the model server speaks: JSON."""
+
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.models import convert_input_example_to_serving_input
+from mlflow.pyfunc import PyFuncModel, load_model
+from mlflow.pyfunc.scoring_server import predictions_to_json
+
+
+def as_request(features: pd.DataFrame) -> str:
+    """Return the body of a request for predictions of these rows."""
+    return str(convert_input_example_to_serving_input(features))
+
+
+def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
+    """Return the answers of a model in this process, as a client of the model server would read them.
+
+    Raises:
+        TypeError: if it gives anything but a list, array, Series or DataFrame.
+
+    """
+    written = io.StringIO()
+    predictions_to_json(model.predict(features), written)
+    found = json.loads(written.getvalue())["predictions"]
+    if not isinstance(found, list):
+        raise TypeError(f"expected a list with an answer for each row, found {found!r}")
+    return found
+
+
+def one_line(error: Exception) -> str:
+    """Tell an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:
+    """Return the answers of a model that is loaded by a process of its own.
+
+    Two versions of a model have modules of the same names, and one process can import only one of each.
+
+    Raises:
+        RuntimeError: if it gives none; the text says why, in one line.
+
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        rows, answers = Path(directory) / "rows.pickle", Path(directory) / "answers.json"
+        features.to_pickle(rows)
+        command = [sys.executable, "-P", __file__, model_uri, str(rows), str(answers)]
+        done = subprocess.run(command, cwd=directory, capture_output=True)
+        if not answers.exists():
+            raise RuntimeError(f"its process ended with status {done.returncode}")
+        found = json.loads(answers.read_text())
+        if "error" in found:
+            raise RuntimeError(found["error"])
+        return list(found["answers"])
+
+
+def main(model_uri: str, rows: str, answers: str) -> None:
+    """Be that process."""
+    found: dict[str, Any]
+    try:
+        found = {"answers": answer(load_model(model_uri), pd.read_pickle(rows))}  # noqa: S301 - our own file
+    except Exception as error:
+        found = {"error": one_line(error)}
+    Path(answers).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,50 @@
+"""One value for all that a training depends on: when it is the same, the model would be, too."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from workflow.definition import Data, Training
+
+WORKFLOW = Path(__file__).parent
+LOCK = WORKFLOW.parent.parent / "lock" / "runtime.txt"
+
+
+def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
+    """Return the SHA-256, in hexadecimal, of the code, the data, the parameters and the locked packages."""
+    digest = hashlib.sha256()
+    for directory in (training.directory, WORKFLOW):
+        for file in _files(directory):
+            _add(digest, file.relative_to(directory).as_posix().encode())
+            _add(digest, file.read_bytes())
+    _add(digest, lock.read_bytes())
+    settings = {"parameters": dict(training.parameters), "gate": asdict(training.gate)}
+    _add(digest, json.dumps(settings, sort_keys=True, default=str).encode())
+    for rows in (data.train, data.held_out):
+        _add(digest, json.dumps([(str(name), str(kind)) for name, kind in rows.dtypes.items()]).encode())
+        _add(digest, _contents(rows))
+    return digest.hexdigest()
+
+
+def _contents(rows: pd.DataFrame) -> bytes:
+    try:
+        return pd.util.hash_pandas_object(rows).to_numpy().tobytes()
+    except TypeError:  # lists or arrays in a cell
+        return rows.to_json(orient="split", double_precision=15).encode()
+
+
+def _add(digest: "hashlib._Hash", part: bytes) -> None:
+    # With its length, so that no two lists of parts look alike.
+    digest.update(len(part).to_bytes(8, "big") + part)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Find the files that somebody wrote: no byte code, nothing hidden."""
+    for file in sorted(directory.rglob("*")):
+        parts = file.relative_to(directory).parts
+        if file.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in parts):
+            yield file

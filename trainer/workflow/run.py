@@ -1,0 +1,288 @@
+"""One training: run, judge, register. Nothing is registered before all of it has succeeded."""
+
+import argparse
+import json
+import math
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import PandasDataset, from_pandas
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models.model import ModelInfo
+
+from workflow.answers import answer, answer_elsewhere, as_request, one_line
+from workflow.definition import Data, Gate, Training, TrainingError
+from workflow.fingerprint import fingerprint
+from workflow.gate import Champion, Verdict, judge
+
+REFUSED = 3
+# So many of the held-out rows are sent to the image before it goes live.
+REPLAY_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has brought: the model that it logged, its metrics, and the gate's verdict."""
+
+    model: ModelInfo
+    metrics: dict[str, float]
+    verdict: Verdict
+
+
+def train(training: Training, model_name: str, *, force: bool) -> Verdict:
+    """Train, unless nothing has changed since the last version, and make what the gate accepts a candidate.
+
+    Raises:
+        TrainingError: if the model's own code fails, or does not give what it must.
+        MlflowException: if the tracking server fails.
+
+    """
+    with _own_code(training, "load_data"):
+        data = training.load_data()
+        if not isinstance(data, Data):
+            raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
+    mark = fingerprint(training, data)
+    client = MlflowClient()
+    versions = client.search_model_versions(
+        f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
+    )
+    if versions and versions[0].tags.get("fingerprint") == mark and not force:
+        return _unchanged(client, versions[0])
+    mlflow.set_experiment(model_name)
+    with mlflow.start_run() as run:
+        trained = _run(training, data, client, model_name)
+    metric = training.gate.metric
+    tags = {
+        "fingerprint": mark,
+        "metric": f"{metric} {trained.metrics[metric]:.6g}",
+        "gate": str(trained.verdict),
+    }
+    # The tags come into being with the version, so that there is never one without.
+    registered = mlflow.register_model(
+        trained.model.model_uri, model_name, tags=tags, await_registration_for=None
+    )
+    if trained.verdict.accepted:
+        client.set_registered_model_alias(model_name, "candidate", registered.version)
+    for name, value in trained.metrics.items():
+        print(f"{name} on {len(data.held_out)} held-out rows: {value:.6g}")
+    _tell(run)
+    print(
+        f"registered as version {registered.version} of {model_name}:"
+        f" {'candidate' if trained.verdict.accepted else 'refused'}"
+    )
+    return trained.verdict
+
+
+def _tell(run: Run) -> None:
+    run_path = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    print(f"the run is stored at {mlflow.get_tracking_uri()}/{run_path}")
+    print(f"run id: {run.info.run_id}")
+
+
+def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
+    print(
+        f"nothing has changed since version {last.version} of {last.name} was trained, so nothing is trained;"
+        " to train all the same: ./scripts/train --force"
+    )
+    _tell(client.get_run(last.run_id or ""))
+    verdict = Verdict.parse(last.tags["gate"])
+    tried = {"deployed_at", "failure"} & set(last.tags)
+    if verdict.accepted and not tried:  # the trainer was killed before it had set the alias
+        client.set_registered_model_alias(last.name, "candidate", last.version)
+    return verdict
+
+
+def _run(training: Training, data: Data, client: MlflowClient, model_name: str) -> Trained:
+    features = data.features(data.held_out)
+    mlflow.log_params(dict(training.parameters))
+    held_out = _dataset(data, data.held_out, f"{model_name}-held-out")
+    mlflow.log_input(_dataset(data, data.train, f"{model_name}-train"), context="training")
+    mlflow.log_input(held_out, context="evaluation")
+    with ThreadPoolExecutor() as pool:
+        # Another process, so this one trains meanwhile.
+        champion = pool.submit(_champion_answers, client, model_name, features)
+        with _own_code(training, "initialize_and_train"):
+            fitted = training.initialize_and_train(data.train)
+        with _own_code(training, "store_pyfunc_model"):
+            model = training.store_pyfunc_model(fitted, data.features(data.train).head(3))
+        _check(model)
+        with _own_code(training, "predict"):
+            answers = answer(mlflow.pyfunc.load_model(model.model_uri), features)
+        replay = {
+            "request": json.loads(as_request(features.head(REPLAY_ROWS))),
+            "answers": answers[:REPLAY_ROWS],
+        }
+        mlflow.log_text(json.dumps(replay), "replay.json")
+        metrics = _evaluate(training, data.held_out, answers)
+        mlflow.log_metrics(metrics, model_id=model.model_id, dataset=held_out)
+        verdict = judge(
+            training.gate, metrics[training.gate.metric], _champion(training, data.held_out, champion)
+        )
+    return Trained(model, metrics, verdict)
+
+
+def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
+    return from_pandas(rows, name=name, targets=data.target)
+
+
+def _check(model: ModelInfo) -> None:
+    if model is None:
+        raise TrainingError(
+            "store_pyfunc_model returned nothing, expected what log_model returns; return that"
+        )
+    signature = model.signature
+    if signature is None or signature.inputs is None or signature.outputs is None:
+        raise TrainingError(
+            "the model has no signature for what it takes and what it returns, so wrong requests could not be"
+            " told from right ones; pass signature=ModelSignature(inputs=..., outputs=...) to log_model"
+        )
+    if (name := mlflow.get_logged_model(model.model_id).name) != "artifacts":
+        raise TrainingError(
+            f"the model was logged as {name!r}, expected 'artifacts'; pass name='artifacts' to log_model"
+        )
+    if model.registered_model_version is not None:
+        raise TrainingError(
+            f"the model was registered (as version {model.registered_model_version}) before the gate has"
+            " judged it; do not pass registered_model_name to log_model, the trainer registers it"
+        )
+
+
+def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dict[str, float]:
+    if len(answers) != len(rows):
+        raise TrainingError(
+            f"predict gave {len(answers)} answers to {len(rows)} rows, expected one for each; change predict"
+        )
+    with _own_code(training, "evaluate"):
+        metrics = {name: float(value) for name, value in training.evaluate(rows, answers).items()}
+    if training.gate.metric not in metrics:
+        raise TrainingError(
+            f"evaluate returns no {training.gate.metric!r}, which the gate asks for; found"
+            f" {', '.join(metrics) or 'nothing'}; name one of these in Gate(metric=...)"
+        )
+    return metrics
+
+
+def _champion_answers(
+    client: MlflowClient, model_name: str, features: pd.DataFrame
+) -> tuple[str, list[Any]] | None:
+    """Return the champion's version and its answers; None if there is no champion.
+
+    Raises:
+        RuntimeError: if there is one that gives none; the arguments are its version and why.
+
+    """
+    try:
+        champion = client.get_registered_model(model_name).aliases.get("champion")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        champion = None
+    if champion is None:
+        return None
+    try:
+        return champion, answer_elsewhere(f"models:/{model_name}/{champion}", features)
+    except RuntimeError as error:
+        raise RuntimeError(champion, str(error)) from error
+
+
+def _champion(
+    training: Training, rows: pd.DataFrame, answers: "Future[tuple[str, list[Any]] | None]"
+) -> Champion | None:
+    try:
+        if (found := answers.result()) is None:
+            return None
+        version, given = found
+    except RuntimeError as error:
+        version, why = error.args
+        return Champion(version, None, why)
+    try:
+        return Champion(version, float(training.evaluate(rows, given)[training.gate.metric]))
+    except Exception as error:
+        return Champion(version, None, f"evaluate raised {one_line(error)}")
+
+
+@contextmanager
+def _own_code(training: Training, what: str) -> Iterator[None]:
+    """Tell an error in the model's own code from one of the stack or the tracking server."""
+    try:
+        yield
+    except TrainingError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise TrainingError(
+            f"{what} raised {one_line(error)}; see the lines above, and mend it in {training.directory}"
+        ) from error
+
+
+def _configured(gate: Gate) -> Gate:
+    return replace(
+        gate,
+        threshold=_bound("GATE_THRESHOLD", gate.threshold),
+        tolerance=_bound("GATE_TOLERANCE", gate.tolerance, at_least=0),
+    )
+
+
+def _bound(name: str, default: float, at_least: float = -math.inf) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= at_least:  # NaN, too
+        raise TrainingError(
+            f"{name} can't be used: expected a number, of 0 or more as tolerance, found {text!r}"
+        )
+    return value
+
+
+def main(training: Training) -> int:
+    """Run one training; return 0 if its version may be deployed, 1 if it failed, 3 if the gate refused it."""
+    parser = argparse.ArgumentParser(prog="train.py", description="Train, judge and register the model.")
+    parser.add_argument("--force", action="store_true", help="train although nothing has changed")
+    arguments = parser.parse_args()
+    uri = mlflow.get_tracking_uri()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow's advice on signatures that it infers, said of the data sets; the model's is explicit.
+    warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
+    try:
+        if urlsplit(uri).scheme not in ("http", "https"):
+            raise TrainingError(
+                f"the tracking URI must be a server's, http:// or https://, found {uri!r};"
+                " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
+            )
+        training = replace(training, gate=_configured(training.gate))
+        verdict = train(training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force)
+    except TrainingError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except MlflowException as error:
+        print(
+            f"train.py: the tracking server {uri} refused or did not answer: {error};"
+            " see that it is up, then train again",
+            file=sys.stderr,
+        )
+        return 1
+    if not verdict.accepted:
+        print(
+            f"train.py: the gate refused the version: {verdict.reason}; improve the model, or set the bound"
+            " otherwise (GATE_THRESHOLD, GATE_TOLERANCE), or deploy it all the same by ./scripts/promote",
+            file=sys.stderr,
+        )
+        return REFUSED
+    return 0
