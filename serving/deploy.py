@@ -56,8 +56,10 @@ def deploy(
             print(f"starting to serve version {target}", flush=True)
             mode.serve(target)
     except StackError as error:
-        _put_back(registry, mode, before, target, error)
-        registry.tag(target, failure=str(error)[:_TAG_LENGTH])
+        try:
+            _put_back(registry, mode, before, target, error)
+        finally:
+            registry.tag(target, failure=str(error)[:_TAG_LENGTH])
         raise
     _settle(registry, target, before)
     _collect_garbage(registry, mode)

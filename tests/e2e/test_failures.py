@@ -30,6 +30,10 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield stack
 
 
+only_native = pytest.mark.parametrize("own", ["native"], indirect=True)
+only_docker = pytest.mark.parametrize("own", ["docker"], indirect=True)
+
+
 def next_candidate(stack: Stack) -> str:
     """Register the champion's model once more, as the candidate."""
     name = stack.model.name
@@ -69,6 +73,7 @@ def test_a_refused_first_version_leaves_the_tracking_server_up_and_can_be_promot
     own.assert_settled("1")
 
 
+@only_native  # ./scripts/train is the same in both modes
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -96,8 +101,6 @@ def test_a_refused_first_version_leaves_the_tracking_server_up_and_can_be_promot
 def test_a_wrong_model_fails_in_the_training(
     own: Stack, changes: dict[str, tuple[str, str]], message: str
 ) -> None:
-    if own.mode == "docker":
-        pytest.skip("./scripts/train is the same in both modes")
     failed = with_model(own, changes).script("train", check=False)
     assert failed.returncode == 1
     assert re.search(f"^train.py: {message}", failed.stderr, re.MULTILINE), failed.stderr
@@ -238,10 +241,9 @@ def kill_tracking(stack: Stack) -> None:
     os.kill(int(pid), signal.SIGKILL)
 
 
+@only_docker
 @pytest.mark.parametrize(("line", "seconds"), STEPS[1:])
 def test_when_the_engine_is_killed_the_next_up_finishes(own: Stack, line: str, seconds: float) -> None:
-    if own.mode == "native":
-        pytest.skip("there is no engine in this mode")
     restart = os.environ.get("RESTART_DOCKER_ENGINE")
     if not restart:
         can_not_run("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
@@ -255,9 +257,8 @@ def test_when_the_engine_is_killed_the_next_up_finishes(own: Stack, line: str, s
     own.assert_settled(own.versions()[-1])
 
 
+@only_docker
 def test_when_the_container_that_deploys_is_killed_the_next_up_finishes(own: Stack) -> None:
-    if own.mode == "native":
-        pytest.skip("no container deploys in this mode")
     next_candidate(own)
     name = f"{own.settings['COMPOSE_PROJECT_NAME']}-deploy-1"
     started = docker("container", "inspect", "--format={{.State.StartedAt}}", name)

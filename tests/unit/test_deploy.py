@@ -304,6 +304,7 @@ def test_when_nothing_becomes_healthy_both_reasons_are_told() -> None:
     with pytest.raises(StackError, match=r"2 did not .*\nand version 1, which .* before, .*: 1 did not"):
         run(world)
     assert world.aliases == {"champion": "1", "candidate": "2"}
+    assert world.tags["2"]["failure"] == "2 did not become healthy"
 
 
 def test_an_alias_that_was_moved_by_hand_is_followed() -> None:
