@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, config: Config) -> None:
         if arguments.command == "promote":
             version = arguments.version
         elif arguments.command == "rollback":
-            version = rollback_target(registry)
+            version = rollback_target(registry, mode)
         served = deploy(registry, mode, version, interruption.check)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
 

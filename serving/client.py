@@ -4,18 +4,24 @@ import requests
 
 from stack.errors import StackError
 
+_PATIENCE = 60
+
 
 def ask(url: str, body: str | bytes, content_type: str = "application/json") -> requests.Response:
     """Post a request for predictions to the model server at ``url``, past any proxy; return its answer.
 
     Raises:
-        StackError: if nothing answers.
+        StackError: if nothing answers, or not in time.
 
     """
     session = requests.Session()
     session.trust_env = False  # a proxy that the environment names can't reach this machine's own ports
     headers = {"Content-Type": content_type}
     try:
-        return session.post(f"{url}/invocations", data=body, headers=headers, timeout=60)
+        return session.post(f"{url}/invocations", data=body, headers=headers, timeout=_PATIENCE)
+    except requests.Timeout as error:
+        raise StackError(
+            f"{url} gave no answer within {_PATIENCE} s; make the model faster, or ask for fewer rows"
+        ) from error
     except requests.RequestException as error:
         raise StackError(f"nothing answers at {url} ({type(error).__name__}); run: ./scripts/up") from error

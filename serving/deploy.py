@@ -8,7 +8,10 @@ how far it came.
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+
+from mlflow.exceptions import MlflowException
 
 from serving.registry import Registry
 from serving.replay import replay
@@ -36,15 +39,16 @@ def deploy(
     """
     mode.clean_up()
     aliases = registry.aliases()
-    champion = aliases.get("champion")
-    target = version or aliases.get("candidate") or champion
+    champion, candidate = aliases.get("champion"), aliases.get("candidate")
+    before = _live(registry, mode) or champion
+    moved_by_hand = champion is not None and before not in (champion, candidate)
+    target = version or (champion if moved_by_hand else candidate or champion)
     if target is None:
         raise StackError(
             f"there is nothing to serve: no version of {registry.model_name} is a candidate or champion;"
             " run: ./scripts/train"
         )
-    registry.version(target)  # StackError if there is none
-    before = _live(registry, mode) or champion
+    target = str(registry.version(target).version)
     if before is not None and before != target and version is None:
         _resume(registry, mode, before)
     try:
@@ -56,21 +60,19 @@ def deploy(
             print(f"starting to serve version {target}", flush=True)
             mode.serve(target)
     except StackError as error:
-        try:
-            _put_back(registry, mode, before, target, error)
-        finally:
-            registry.tag(target, failure=str(error)[:_TAG_LENGTH])
-        raise
+        _put_back(registry, mode, before, target, error)
     _settle(registry, target, before)
     _collect_garbage(registry, mode)
     return target
 
 
-def rollback_target(registry: Registry) -> str:
+def rollback_target(registry: Registry, mode: Mode) -> str:
     """Return the version that `previous` names; StackError if there is none to go back to."""
     aliases = registry.aliases()
-    previous = aliases.get("previous")
-    if previous is None or previous == aliases.get("champion"):
+    champion, previous = aliases.get("champion"), aliases.get("previous")
+    if previous == champion:  # a rollback was killed before it had moved the second alias
+        previous = _live(registry, mode)
+    if previous is None or previous == champion:
         raise StackError(
             f"there is nothing to go back to: {registry.model_name} has had no other champion;"
             " to serve another version: ./scripts/promote VERSION"
@@ -106,18 +108,16 @@ def prepare(registry: Registry, mode: Mode, version: str) -> None:
 
 
 def _live(registry: Registry, mode: Mode) -> str | None:
-    """Return the version that is served and was champion, whatever the alias says; None if there is none.
+    """Return the version that went live last, whatever the alias says; None if there is none.
 
-    A served version that has not been champion is what a killed deployment left behind.
+    That is what is served, or was; a served version that has not been champion is what a killed deployment
+    left behind.
     """
+    deployed = registry.deployed()
     served = mode.served()
-    if served is None or served.model_name != registry.model_name:
-        return None
-    try:
-        tags = registry.version(served.version).tags
-    except StackError:  # it was deleted from the registry
-        return None
-    return served.version if "deployed_at" in tags else None
+    if served is not None and served.model_name == registry.model_name and served.version in deployed:
+        return served.version
+    return max(deployed, key=lambda version: deployed[version], default=None)
 
 
 def _is_served(registry: Registry, mode: Mode, version: str) -> bool:
@@ -130,35 +130,38 @@ def _is_served(registry: Registry, mode: Mode, version: str) -> bool:
     )
 
 
-def _serve_checked(registry: Registry, mode: Mode, version: str) -> None:
-    if not _is_served(registry, mode, version):
-        prepare(registry, mode, version)
-        print(f"serving version {version} again", flush=True)
-        mode.serve(version)
-
-
 def _resume(registry: Registry, mode: Mode, before: str) -> None:
     """Serve what was served before if nothing is, so that there are answers while the next is made ready."""
     served = mode.served()
     if served is not None and served.is_healthy:
         return
     try:
-        _serve_checked(registry, mode, before)
+        prepare(registry, mode, before)
+        print(f"serving version {before} meanwhile", flush=True)
+        mode.serve(before)
     except StackError as error:
         print(f"version {before} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
 
 
 def _put_back(registry: Registry, mode: Mode, before: str | None, target: str, error: StackError) -> None:
-    if before is None or before == target:
-        return
+    """Serve again what was served before, and tell on the version why."""
+    told = str(error)
+    if before is not None and before != target and not _is_served(registry, mode, before):
+        print(f"serving version {before} again", flush=True)
+        try:
+            # Without a tracking server: its image is there, and was found right.
+            with suppress(MlflowException):
+                prepare(registry, mode, before)
+            mode.serve(before)
+        except StackError as second:
+            told += f"\nand version {before}, which was served before, does not serve either: {second}"
     try:
-        _serve_checked(registry, mode, before)
-    except StackError as second:
-        raise StackError(
-            f"{error}\nand version {before}, which was served before, does not serve either: {second}"
-        ) from second
-    if registry.aliases().get("champion") != before:  # it was moved by hand
-        registry.set_alias("champion", before)
+        if before is not None and registry.aliases().get("champion") not in (before, None):  # moved by hand
+            registry.set_alias("champion", before)
+        registry.tag(target, failure=told[:_TAG_LENGTH])
+    except (MlflowException, StackError) as second:
+        told += f"\nand that could not be noted on the version: {second}"
+    raise StackError(told) from error
 
 
 def _settle(registry: Registry, target: str, before: str | None) -> None:

@@ -52,6 +52,15 @@ class Registry:
                 " the MLflow UI shows those that are, under Models"
             ) from error
 
+    def deployed(self) -> dict[str, str]:
+        """Return when each version that has been champion last became it."""
+        found = self._client.search_model_versions(f"name='{self.model_name}'")
+        return {
+            str(version.version): version.tags["deployed_at"]
+            for version in found
+            if "deployed_at" in version.tags
+        }
+
     def record(self, number: str) -> Record:
         """Return what the version's run holds for a replay.
 

@@ -46,8 +46,10 @@ def replay(url: str, record: Record) -> str:
         )
     try:
         answers = answer.json()["predictions"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StackError(f"its answer holds no predictions: {_shortened(answer.text)}") from error
+    except (ValueError, KeyError, TypeError):
+        answers = None
+    if not isinstance(answers, list):
+        raise StackError(f"its answer holds no list of predictions: {_shortened(answer.text)}")
     if len(answers) != len(record.answers):
         raise StackError(f"it gave {len(answers)} answers to {len(record.answers)} rows")
     for row, (found, expected) in enumerate(zip(answers, record.answers, strict=True)):

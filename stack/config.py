@@ -80,11 +80,12 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKO
             f"MODEL_NAME can't name an image: expected lower-case letters and digits, with single"
             f" '.', '_' or '-' between them, found {model_name!r}; choose another name"
         )
-    model_dir = (CHECKOUT / values.get("MODEL_DIR", "trainer")).resolve()
-    if not (model_dir / "train.py").exists() or not model_dir.is_relative_to(CHECKOUT):
+    named = Path(values.get("MODEL_DIR", "trainer"))
+    model_dir = (CHECKOUT / named).resolve()
+    if named.is_absolute() or not model_dir.is_relative_to(CHECKOUT) or not (model_dir / "train.py").exists():
         raise StackError(
-            f"MODEL_DIR is no directory of a model: expected one in {CHECKOUT} with a train.py, found"
-            f" {model_dir}; name another, for example examples/diabetes"
+            f"MODEL_DIR is no directory of a model: expected a path relative to {CHECKOUT}, of a directory"
+            f" with a train.py, found {named}; name another, for example examples/diabetes"
         )
     return Config(
         project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),

@@ -30,7 +30,7 @@ from stack.wait import not_healthy, wait_until
 STOP_ORDER = ("deploy", "switch", "trial", "trainer", "serving", "tracking")
 _HEALTHY_WITHIN = 120
 # Settings of MLflow and uvicorn in the user's shell are for the user's own servers, not for these.
-_FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY")
+_FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY", "PYTHONPATH")
 
 
 def part_environment(environ: Mapping[str, str], *server_env: Path, **values: str) -> dict[str, str]:
@@ -99,6 +99,8 @@ class Native:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep other deployments away, and tell whoever watches serving that it may be replaced."""
+        if not self.is_up:
+            raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
         with self.process("switch").claim():
             yield
 
@@ -187,7 +189,7 @@ class Native:
                 UVICORN_PORT=str(port),
                 __pyfunc_model_path__=str(self.model_directory(version)),
             ),
-            CHECKOUT,
+            self.config.home,  # not the checkout, whose modules no image has
             note=f"{self.config.model_name} {version}",
         )
         url = f"http://127.0.0.1:{port}"
@@ -277,8 +279,12 @@ class Native:
             ),
             cwd,
         )
-        while (status := _status(child)) is None:
-            self.on_wait()
+        try:
+            while (status := _status(child)) is None:
+                self.on_wait()
+        except BaseException:
+            process.stop()
+            raise
         if status != 0:
             raise failure(process, f"ended with status {status}")
         return process.log_tail()

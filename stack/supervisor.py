@@ -53,13 +53,13 @@ def up(config: Config, *, detach: bool) -> None:
             check_machine(config)
             _step(progress, "starting the tracking server", native.start_tracking)
             failed = _train_and_deploy(native, progress)
+            watched = native.watch({"tracking"})
             if failed is None:
                 _say_up(config, "./scripts/down" if detach else "Ctrl-C")
             else:
                 _report(failed, config)
             if detach or failed is not None:
                 _go_to_background(lock, supervisor.log, 0 if failed is None else 1)
-            watched: set[str] = set()
             while not interruption.received:
                 watched = native.watch(watched)
                 time.sleep(0.2)

@@ -36,14 +36,15 @@ def main() -> int:
         return 1
     try:
         model = mlflow.pyfunc.load_model(f"runs:/{run_id}/artifacts")
+        predictions = model.predict(pd.DataFrame(**rows))
     except MlflowException as error:
         print(
-            f"infer.py: can't load the model of run {run_id} from {mlflow.get_tracking_uri()}: {error};"
+            f"infer.py: can't use the model of run {run_id} from {mlflow.get_tracking_uri()}: {error};"
             " check that the server is up and that the run id is one that train.py printed",
             file=sys.stderr,
         )
         return 1
-    print(f"Predictions: {model.predict(pd.DataFrame(**rows))}")
+    print(f"Predictions: {predictions}")
     return 0
 
 

@@ -15,7 +15,7 @@ import pytest
 from stack.config import CHECKOUT
 from stack.wait import not_healthy, wait_until
 from tests.e2e.conftest import copy_checkout
-from tests.e2e.stacks import Stack, can_not_run, docker, new_stack, removed
+from tests.e2e.stacks import Stack, can_not_run, docker, native_processes, new_stack, removed
 
 
 @pytest.fixture(scope="module", params=["native", "docker"])
@@ -283,10 +283,34 @@ def test_when_the_container_that_deploys_is_killed_the_next_up_finishes(own: Sta
 
 
 def test_two_deployments_at_a_time_are_kept_apart(own: Stack) -> None:
-    next_candidate(own)
-    first = deploy_up_to(own, "baking", 0)
+    candidate = next_candidate(own)
+    first = deploy_up_to(own, "replaying", 0)
+    first.send_signal(signal.SIGSTOP)
     second = own.script("deploy", check=False)
-    if second.returncode != 0:
-        assert re.search("deploy: (another deployment is at work|switch is running already)", second.stderr)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    assert re.search("deploy: (another deployment is at work|switch is running already)", second.stderr)
     assert first.wait(timeout=120) == 0
+    own.assert_settled(candidate)
+
+
+@only_native
+def test_an_up_whose_tracking_server_dies_ends_all_and_the_next_one_works(own: Stack) -> None:
+    own.down()
+    up = subprocess.Popen(
+        ["./scripts/up", "--native", "--detach"],
+        cwd=own.checkout,
+        env=own.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert up.stdout is not None
+    assert any("training the model" in line for line in up.stdout)
+    kill_tracking(own)
+    output, _ = up.communicate(timeout=120)
+    assert up.returncode == 1
+    assert "tracking has ended by itself, so the stack is stopped" in output
+    assert native_processes(own) == []
+    own.up()
     own.assert_settled(own.aliases()["champion"])

@@ -94,7 +94,7 @@ def test_infer_loads_the_model_of_a_run(native_stack: Stack, run_id: str) -> Non
 def test_infer_names_a_run_that_does_not_exist(native_stack: Stack) -> None:
     failed = native_stack.script("infer", "--runid", "0" * 32, check=False)
     assert failed.returncode == 1
-    assert f"can't load the model of run {'0' * 32} from {native_stack.tracking_url}" in failed.stderr
+    assert f"can't use the model of run {'0' * 32} from {native_stack.tracking_url}" in failed.stderr
 
 
 def test_mlflow_models_serve_answers_the_curl_command(native_stack: Stack, run_id: str) -> None:

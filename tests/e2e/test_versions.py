@@ -120,6 +120,7 @@ def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack
     assert f"baking version {refused}" in promoted.stdout
     assert stack.aliases() == {"champion": refused, "previous": before}
     stack.assert_settled(refused)
+    strict(stack).script("train")  # what is champion by hand is not refused again
     unknown = stack.script("promote", "999", check=False)
     assert unknown.returncode == 1
     assert f"no version 999 of {stack.model.name} is registered" in unknown.stderr

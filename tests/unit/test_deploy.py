@@ -37,6 +37,7 @@ class World:
     done: list[str] = field(default_factory=list)
     tracking_dies: bool = False
     steps_left: int | None = None
+    is_gone: bool = False
 
     def step(self) -> None:
         if self.steps_left is not None:
@@ -64,6 +65,8 @@ class FakeClient:
 
     @property
     def aliases(self) -> dict[str, str]:
+        if self.world.is_gone:
+            raise MlflowException("no answer")
         return self.world.aliases
 
     def get_registered_model(self, name: str) -> Any:  # noqa: ANN401
@@ -72,10 +75,15 @@ class FakeClient:
         return self
 
     def get_model_version(self, name: str, version: str) -> ModelVersion:
+        if self.world.is_gone:
+            raise MlflowException("no answer")
         if version not in self.world.tags:
             raise MlflowException(f"no {version}", error_code=RESOURCE_DOES_NOT_EXIST)
         tags = [ModelVersionTag(key, value) for key, value in self.world.tags[version].items()]
         return ModelVersion(name, version, 0, tags=tags)
+
+    def search_model_versions(self, _filter: str) -> list[ModelVersion]:
+        return [self.get_model_version("iris", version) for version in self.world.tags]
 
     def set_registered_model_alias(self, _name: str, alias: str, version: str) -> None:
         self.world.change(lambda: self.world.aliases.update({alias: version}))
@@ -158,6 +166,7 @@ def served_world(champion: str, *others: str, **aliases: str) -> World:
     tags = {
         version: {"image_id": f"image {version}", **LIVE} if version in lived else {} for version in versions
     }
+    tags[champion]["deployed_at"] = "2026-02-02T00:00:00+00:00"
     images = {version: f"image {version}" for version in lived}
     return World({"champion": champion, **aliases}, tags, images, served=champion)
 
@@ -304,7 +313,7 @@ def test_when_nothing_becomes_healthy_both_reasons_are_told() -> None:
     with pytest.raises(StackError, match=r"2 did not .*\nand version 1, which .* before, .*: 1 did not"):
         run(world)
     assert world.aliases == {"champion": "1", "candidate": "2"}
-    assert world.tags["2"]["failure"] == "2 did not become healthy"
+    assert "does not serve either: 1 did not" in world.tags["2"]["failure"]
 
 
 def test_an_alias_that_was_moved_by_hand_is_followed() -> None:
@@ -327,6 +336,39 @@ def test_an_alias_that_was_moved_by_hand_to_a_wrong_version_is_put_back() -> Non
     assert_settled(world, "3")
 
 
+def test_an_alias_that_was_moved_by_hand_goes_before_a_waiting_candidate() -> None:
+    world = served_world("3", "2", "1", candidate="4")
+    world.aliases["champion"] = "1"
+    run(world)
+    assert world.aliases == {"champion": "1", "previous": "3", "candidate": "4"}
+    assert_settled(world, "1")
+
+
+def test_an_alias_that_was_moved_by_hand_while_nothing_was_served_is_put_back_too() -> None:
+    world = not_served(served_world("3", "1", previous="1"))
+    world.tags["2"] = {}
+    world.aliases["champion"] = "2"
+    world.wrong = ("2",)
+    with pytest.raises(StackError, match="failed the replay"):
+        run(world)
+    assert world.aliases == {"champion": "3", "previous": "1"}
+    assert_settled(world, "3")
+
+
+def test_the_version_before_is_served_again_even_if_the_tracking_server_is_gone_by_then() -> None:
+    class Gone(FakeMode):
+        def serve(self, version: str) -> None:
+            if version == "2":
+                world.is_gone = True
+            super().serve(version)
+
+    world = served_world("1", candidate="2")
+    world.unfit = ("2",)
+    with pytest.raises(StackError, match=r"(?s)2 did not become healthy.*could not be noted on the version"):
+        deploy(FakeRegistry(world), Gone(world))
+    assert world.served == "1"
+
+
 def test_any_registered_version_can_be_promoted_and_a_waiting_candidate_stays_one() -> None:
     world = served_world("3", "2", candidate="4")
     world.tags["1"] = {"gate": "refused: too bad"}
@@ -346,10 +388,10 @@ def test_a_version_that_is_not_registered_can_not_be_promoted() -> None:
 def test_a_rollback_serves_the_previous_version_without_a_bake_and_a_second_goes_forward() -> None:
     world = served_world("2", "1", previous="1")
     registry = FakeRegistry(world)
-    run(world, rollback_target(registry))
+    run(world, rollback_target(registry, FakeMode(world)))
     assert world.done == ["serve 1"]
     assert world.aliases == {"champion": "1", "previous": "2"}
-    run(world, rollback_target(registry))
+    run(world, rollback_target(registry, FakeMode(world)))
     assert world.aliases == {"champion": "2", "previous": "1"}
     assert_settled(world, "2")
 
@@ -358,7 +400,7 @@ def test_a_rollback_serves_the_previous_version_without_a_bake_and_a_second_goes
 def test_there_may_be_nothing_to_roll_back_to(aliases: dict[str, str]) -> None:
     world = World(aliases, {"1": {}})
     with pytest.raises(StackError, match=r"nothing to go back to.*\./scripts/promote VERSION"):
-        rollback_target(FakeRegistry(world))
+        rollback_target(FakeRegistry(world), FakeMode(world))
 
 
 def test_an_interruption_before_the_switch_leaves_the_champion_serving() -> None:
@@ -438,6 +480,25 @@ def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
                 "3"  # where it had been moved from is forgotten; any former champion will do
             )
         assert world.aliases == whole.aliases
+    assert 4 < steps < 199
+
+
+def test_a_rollback_that_is_killed_can_be_run_again() -> None:
+    for steps in range(200):
+        world = served_world("2", "1", previous="1")
+        world.steps_left = steps
+        try:
+            run(world, rollback_target(FakeRegistry(world), FakeMode(world)))
+        except Killed:
+            world.steps_left = None
+            if world.aliases["champion"] == "2":
+                run(world, rollback_target(FakeRegistry(world), FakeMode(world)))
+            else:
+                run(world)  # it has gone back: a second rollback would go forward again
+        else:
+            break
+        assert_settled(world, "1")
+        assert world.aliases == {"champion": "1", "previous": "2"}
     assert 4 < steps < 199
 
 

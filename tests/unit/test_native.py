@@ -144,6 +144,9 @@ def test_what_a_killed_deployment_left_behind_is_cleaned_up(native: Native) -> N
 
 def test_only_one_deployment_is_at_work(native: Native) -> None:
     second = Native(native.config).exclusive()
+    with pytest.raises(StackError, match="no stack without Docker is running here"), native.exclusive():
+        pass
+    start(native, "tracking")
     with native.exclusive(), pytest.raises(StackError, match="switch is running already"), second:
         pass
     with native.exclusive():

@@ -460,15 +460,22 @@ def test_the_champion_is_measured_on_the_same_rows_or_it_is_told_why_not(tmp_pat
 # Nothing has changed
 
 
+@pytest.mark.parametrize("gate", ["accepted: good", "refused: bad"])
+def test_an_unchanged_version_that_has_been_champion_is_accepted_and_no_candidate(gate: str) -> None:
+    client: Any = FakeClient()
+    tags = [ModelVersionTag("gate", gate), ModelVersionTag("deployed_at", "2026-01-01")]
+    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags)).accepted
+    assert client.aliases == {}
+
+
 @pytest.mark.parametrize(
     ("tags", "aliases"),
     [
         ({"gate": "accepted: good"}, {"candidate": "4"}),
         ({"gate": "refused: bad"}, {}),
-        ({"gate": "accepted: good", "deployed_at": "2026-01-01"}, {}),
         ({"gate": "accepted: good", "failure": "no answer"}, {}),
     ],
-    ids=["accepted", "refused", "deployed", "failed"],
+    ids=["accepted", "refused", "failed"],
 )
 def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tried(
     tags: dict[str, str], aliases: dict[str, str], capsys: pytest.CaptureFixture[str]

@@ -54,7 +54,9 @@ def train(training: Training, model_name: str, *, force: bool) -> Verdict:
         data = training.load_data()
         if not isinstance(data, Data):
             raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
-    mark = fingerprint(training, data)
+    with _own_code(training, "load_data"):  # what it gave, or the parameters, can't be written down
+        mark = fingerprint(training, data)
+        request = json.loads(as_request(data.features(data.held_out).head(REPLAY_ROWS)))
     client = MlflowClient()
     versions = client.search_model_versions(
         f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
@@ -63,7 +65,7 @@ def train(training: Training, model_name: str, *, force: bool) -> Verdict:
         return _unchanged(client, versions[0])
     mlflow.set_experiment(model_name)
     with mlflow.start_run() as run:
-        trained = _run(training, data, client, model_name)
+        trained = _run(training, data, request, client, model_name)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -98,14 +100,17 @@ def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
         " to train all the same: ./scripts/train --force"
     )
     _tell(client.get_run(last.run_id or ""))
+    if "deployed_at" in last.tags:
+        return Verdict(True, "it has been champion")  # whatever the gate said: it was promoted
     verdict = Verdict.parse(last.tags["gate"])
-    tried = {"deployed_at", "failure"} & set(last.tags)
-    if verdict.accepted and not tried:  # the trainer was killed before it had set the alias
+    if verdict.accepted and "failure" not in last.tags:  # the trainer was killed before it had set the alias
         client.set_registered_model_alias(last.name, "candidate", last.version)
     return verdict
 
 
-def _run(training: Training, data: Data, client: MlflowClient, model_name: str) -> Trained:
+def _run(
+    training: Training, data: Data, request: dict[str, Any], client: MlflowClient, model_name: str
+) -> Trained:
     features = data.features(data.held_out)
     mlflow.log_params(dict(training.parameters))
     held_out = _dataset(data, data.held_out, f"{model_name}-held-out")
@@ -121,10 +126,7 @@ def _run(training: Training, data: Data, client: MlflowClient, model_name: str) 
         _check(model)
         with _own_code(training, "predict"):
             answers = answer(mlflow.pyfunc.load_model(model.model_uri), features)
-        replay = {
-            "request": json.loads(as_request(features.head(REPLAY_ROWS))),
-            "answers": answers[:REPLAY_ROWS],
-        }
+        replay = {"request": request, "answers": answers[:REPLAY_ROWS]}
         mlflow.log_text(json.dumps(replay), "replay.json")
         metrics = _evaluate(training, data.held_out, answers)
         mlflow.log_metrics(metrics, model_id=model.model_id, dataset=held_out)
@@ -139,7 +141,7 @@ def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
 
 
 def _check(model: ModelInfo) -> None:
-    if model is None:
+    if not hasattr(model, "model_id"):
         raise TrainingError(
             "store_pyfunc_model returned nothing, expected what log_model returns; return that"
         )
@@ -222,6 +224,8 @@ def _own_code(training: Training, what: str) -> Iterator[None]:
     except TrainingError:
         raise
     except Exception as error:
+        if isinstance(error, MlflowException) and "API request to" in str(error):
+            raise  # the tracking server is gone
         traceback.print_exc()
         raise TrainingError(
             f"{what} raised {one_line(error)}; see the lines above, and mend it in {training.directory}"
@@ -271,6 +275,9 @@ def main(training: Training) -> int:
     except TrainingError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("train.py: interrupted", file=sys.stderr)
+        return 130
     except MlflowException as error:
         print(
             f"train.py: the tracking server {uri} refused or did not answer: {error};"
