@@ -249,9 +249,13 @@ def test_when_the_engine_is_killed_the_next_up_finishes(own: Stack, line: str, s
         can_not_run("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
     next_candidate(own)
     process = deploy_up_to(own, line, seconds)
+    running = docker("ps", "--format={{.Names}}").split()
+    others = [name for name in running if not name.startswith(own.settings["COMPOSE_PROJECT_NAME"])]
     subprocess.run([*shlex.split(restart), "KILL"], check=True, capture_output=True)
     assert process.wait(timeout=120) == 1
     # An engine that was killed does not start its containers again.
+    if others:  # the stacks of other tests
+        docker("start", *others)
     own.up()
     assert "candidate" not in own.aliases()
     own.assert_settled(own.versions()[-1])
