@@ -29,6 +29,9 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     -r /runtime.txt \
     && python -m compileall -q -j 0 -x '/(site-packages|tests?)/' \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+# What Compose starts in an image that is baked on this one.
+COPY --chmod=755 serving/server/ /opt/pyfunc-stack/
+RUN python -m compileall -q /opt/pyfunc-stack
 ENV HOME=/home/stack \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -11,6 +11,15 @@ from dotenv import dotenv_values
 from stack.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+_GATE = ("GATE_THRESHOLD", "GATE_TOLERANCE")
+_SERVER = (
+    "SERVER_WORKERS",
+    "SERVER_THREADS",
+    "SERVER_QUEUE",
+    "SERVER_TIMEOUT",
+    "SERVER_MAX_BODY_MB",
+    "SERVER_REQUEST_LOG",
+)
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 
@@ -22,13 +31,14 @@ class Config:
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
     bounds that go before those of the model's train.py. ``trial_url`` is where a container that is tried out
-    answers, if that is known beforehand.
+    answers, if that is known beforehand. ``server`` holds the model server's settings, as given.
     """
 
     project: str
     model_name: str
     model_dir: Path
     gate: Mapping[str, str]
+    server: Mapping[str, str]
     tracking_port: int
     serving_port: int
     tracking_url: str
@@ -91,7 +101,8 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKO
         project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
         model_name=model_name,
         model_dir=model_dir,
-        gate={name: values[name] for name in ("GATE_THRESHOLD", "GATE_TOLERANCE") if name in values},
+        gate={name: values[name] for name in _GATE if name in values},
+        server={name: values[name] for name in _SERVER if name in values},
         tracking_port=tracking_port,
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),

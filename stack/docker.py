@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, image_id, moment, run
+from stack.engine import Lock, containers, engine_answers, image_id, inspect_image, moment, run
 from stack.errors import StackError
 from stack.mode import Served, Service
 
@@ -58,9 +58,11 @@ def lock_command(config: Config) -> list[str]:
     return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
 
-def compose_environment(config: Config, version: str) -> dict[str, str]:
+def compose_environment(config: Config, version: str, image_id: str = "") -> dict[str, str]:
     """Return the values that docker-compose.yml fills in, for one version of the model."""
     return {
+        **config.server,
+        "IMAGE_ID": image_id,
         "MODEL_NAME": config.model_name,
         "MODEL_VERSION": version,
         "TRACKING_PORT": str(config.tracking_port),
@@ -120,8 +122,10 @@ class Docker:
         self._remove("trial")
 
     def image_id(self, version: str) -> str:
-        """Return the id of the version's image."""
-        return image_id(image(self.config, version))
+        """Return the id of the version's image; nothing if its base image is not that of today."""
+        identity, layers = inspect_image(image(self.config, version))
+        _, base = inspect_image(base_image(self.config))
+        return identity if layers[: len(base)] == base else ""
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
@@ -186,7 +190,7 @@ class Docker:
         )
 
     def _start(self, service: str, version: str) -> None:
-        environment = compose_environment(self.config, version)
+        environment = compose_environment(self.config, version, self.image_id(version))
         started = run(start_command(self.config, service), environment)
         if started.returncode != 0:
             log = run(compose_command(self.config, "logs", "--no-color", "--tail=20", service), environment)

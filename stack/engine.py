@@ -34,9 +34,16 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
     )
 
 
+def inspect_image(name: str) -> tuple[str, list[str]]:
+    """Return the id of an image, and the digests of its layers from the base up; nothing if there is none."""
+    command = ["docker", "image", "inspect", "--format={{.Id}} {{json .RootFS.Layers}}", name]
+    identity, _, layers = run(command).stdout.strip().partition(" ")
+    return identity, json.loads(layers) if layers else []
+
+
 def image_id(name: str) -> str:
     """Return the id of an image, or nothing if there is no image of that name."""
-    return run(["docker", "image", "inspect", "--format={{.Id}}", name]).stdout.strip()
+    return inspect_image(name)[0]
 
 
 def containers(*labels: str) -> list[dict[str, Any]]:

@@ -36,7 +36,10 @@ class Mode(Protocol):
         """Remove what a deployment left behind that was killed."""
 
     def image_id(self, version: str) -> str:
-        """Return what identifies the baked version, by its contents; nothing if it is not baked."""
+        """Return what identifies the baked version and its model server, by their contents.
+
+        Nothing if it is not baked, or was on packages or with a model server that are not those of today.
+        """
 
     def bake(self, version: str) -> None:
         """Make that which serves the version; what serves now is not touched."""

@@ -29,8 +29,9 @@ from stack.wait import not_healthy, wait_until
 # Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
 STOP_ORDER = ("deploy", "switch", "trial", "trainer", "serving", "tracking")
 _HEALTHY_WITHIN = 120
-# Settings of MLflow and uvicorn in the user's shell are for the user's own servers, not for these.
-_FOREIGN = ("MLFLOW_", "UVICORN_", "WEB_CONCURRENCY", "PYTHONPATH")
+_MODEL_SERVER = CHECKOUT / "serving" / "server"
+# Such settings in the user's shell are for the user's own servers, or have been read by stack.config.
+_FOREIGN = ("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "PYTHONPATH")
 
 
 def part_environment(environ: Mapping[str, str], *server_env: Path, **values: str) -> dict[str, str]:
@@ -111,16 +112,18 @@ class Native:
             shutil.rmtree(partial)
 
     def image_id(self, version: str) -> str:
-        """Return a digest of the version's files: here, they are what an image is in Docker."""
-        directory = self.model_directory(version)
+        """Return a digest of the version's files and the model server's: here, they are what an image is."""
+        model = self.model_directory(version)
+        if not model.exists():
+            return ""
         digest = hashlib.sha256()
-        files = [file for file in sorted(directory.rglob("*")) if file.is_file()]
-        for file in files:
-            if "__pycache__" not in file.parts:
-                with file.open("rb") as contents:
-                    content = hashlib.file_digest(contents, "sha256").hexdigest()
-                digest.update(f"{content} {file.relative_to(directory)}\n".encode())
-        return f"sha256:{digest.hexdigest()}" if files else ""
+        for directory in (model, _MODEL_SERVER):
+            for file in sorted(directory.rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    with file.open("rb") as contents:
+                        content = hashlib.file_digest(contents, "sha256").hexdigest()
+                    digest.update(f"{content} {file.relative_to(directory)}\n".encode())
+        return f"sha256:{digest.hexdigest()}"
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
@@ -181,13 +184,18 @@ class Native:
     def _start_model_server(self, process: Process, version: str, port: int) -> str:
         """Return the URL at which it answers."""
         process.start(
-            [sys.executable, "-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app"],
+            [sys.executable, "-m", "model_server"],
             part_environment(
                 self.environ,
-                CHECKOUT / "serving" / "server.env",
-                UVICORN_HOST="127.0.0.1",
-                UVICORN_PORT=str(port),
+                **self.config.server,
+                PYTHONPATH=str(_MODEL_SERVER),
+                MLFLOW_DISABLE_TELEMETRY="true",
+                SERVER_HOST="127.0.0.1",
+                SERVER_PORT=str(port),
                 __pyfunc_model_path__=str(self.model_directory(version)),
+                MODEL_NAME=self.config.model_name,
+                MODEL_VERSION=version,
+                IMAGE_ID=self.image_id(version),
             ),
             self.config.home,  # not the checkout, whose modules no image has
             note=f"{self.config.model_name} {version}",

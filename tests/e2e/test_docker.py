@@ -136,6 +136,14 @@ def test_a_stop_of_serving_is_quick_and_orderly(stack: Stack) -> None:
     assert stack.predictions() == CLASSES
 
 
+def test_the_model_server_follows_the_cpus_of_its_container(stack: Stack) -> None:
+    image = f"{stack.settings['COMPOSE_PROJECT_NAME']}/iris:{stack.aliases()['champion']}"
+    code = "from model_server.settings import available_cpus; print(available_cpus())"
+    started = ("run", "--rm", "--env=PYTHONPATH=/opt/pyfunc-stack", "--entrypoint=python")
+    assert docker(*started, image, "-c", code).strip() == str(os.cpu_count())
+    assert docker(*started, "--cpus=0.5", image, "-c", code).strip() == "1"
+
+
 def test_the_servers_come_back_after_a_restart_of_the_engine(stack: Stack) -> None:
     restart = os.environ.get("RESTART_DOCKER_ENGINE")
     if not restart:

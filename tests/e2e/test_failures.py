@@ -157,7 +157,7 @@ def test_a_version_that_does_not_become_healthy_gives_way_to_the_champion(own: S
     model = own.checkout / "trainer" / "iris_classifier.py"
     right = model.read_text()
     # Right in the trial and in the trainer; only where it would be served it does not load.
-    test = f"'SERVED' in os.environ or os.environ.get('UVICORN_PORT') == '{own.ports[1]}'"
+    test = f"'SERVED' in os.environ or os.environ.get('SERVER_PORT') == '{own.ports[1]}'"
     model.write_text(
         right.replace("import joblib", "import os\n\nimport joblib").replace(
             "        self.classifier = ",

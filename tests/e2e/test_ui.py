@@ -1,4 +1,4 @@
-"""The pages of the MLflow UI, as a person sees them in a browser."""
+"""The pages of the MLflow UI and of the model server, as a person sees them in a browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -84,3 +84,17 @@ def test_the_version_page_shows_the_alias_and_the_signature(stack: Stack, page: 
     open_page(page, stack, "models/iris")
     see(page, f"Version {version}")
     expect(page.get_by_text("champion").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_model_servers_page_tries_the_example_without_the_internet(
+    stack: Stack, page: Page, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{stack.serving_url}/docs")
+    page.get_by_text("Ask for predictions").click()
+    expect(page.get_by_role("cell", name="petal width (cm)")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table")).to_contain_text('"predictions"', timeout=PATIENCE)
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+    assert [url for url in asked if not url.startswith((stack.serving_url, "data:"))] == []

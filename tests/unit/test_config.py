@@ -14,6 +14,7 @@ def test_defaults_need_no_setting() -> None:
         model_name="iris",
         model_dir=CHECKOUT / "trainer",
         gate={},
+        server={},
         tracking_port=5000,
         serving_port=5002,
         tracking_url="http://127.0.0.1:5000",

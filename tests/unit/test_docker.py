@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT, load_config
-from stack.docker import base_image, compose_command, compose_environment, image, lock_command, start_command
+from stack.docker import (
+    Docker,
+    base_image,
+    compose_command,
+    compose_environment,
+    image,
+    lock_command,
+    start_command,
+)
 
 CONFIG = load_config(
     {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
@@ -44,9 +52,27 @@ def test_the_lock_is_an_image_that_is_there_and_ends_with_its_input() -> None:
 
 
 def test_compose_is_told_the_version_and_the_settings() -> None:
-    assert compose_environment(CONFIG, "3") == {
+    assert compose_environment(CONFIG, "3", "sha256:1") == {
+        "IMAGE_ID": "sha256:1",
         "MODEL_NAME": "wine",
         "MODEL_VERSION": "3",
         "TRACKING_PORT": "5000",
         "SERVING_PORT": "7002",
     }
+
+
+@pytest.mark.parametrize(
+    ("base", "layers", "found"),
+    [
+        (["1", "2"], ["1", "2", "model"], "sha256:it"),
+        (["1", "new"], ["1", "2", "model"], ""),
+        ([], ["1", "2", "model"], "sha256:it"),
+    ],
+    ids=["the base of today", "an older base", "no base"],
+)
+def test_an_image_on_an_older_base_counts_as_not_baked(
+    monkeypatch: pytest.MonkeyPatch, base: list[str], layers: list[str], found: str
+) -> None:
+    known = {"mine-base": ("sha256:base", base), "mine/wine:3": ("sha256:it", layers)}
+    monkeypatch.setattr("stack.docker.inspect_image", known.__getitem__)
+    assert Docker(CONFIG).image_id("3") == found

@@ -39,7 +39,7 @@ def bake(native: Native, version: str, **files: str) -> Path:
 def test_a_part_gets_its_own_settings_and_not_those_of_the_users_shell(tmp_path: Path) -> None:
     file = tmp_path / "server.env"
     file.write_text("# why\nMLFLOW_WORKERS=1\n")
-    shell = {"PATH": "/bin", "MLFLOW_PORT": "1", "UVICORN_PORT": "2", "WEB_CONCURRENCY": "9", "LANG": "C"}
+    shell = {"PATH": "/bin", "MLFLOW_PORT": "1", "UVICORN_PORT": "2", "SERVER_PORT": "9", "LANG": "C"}
     assert part_environment(shell, file, MLFLOW_HOST="127.0.0.1") == {
         "PATH": "/bin",
         "LANG": "C",
@@ -99,6 +99,17 @@ def test_what_python_writes_when_it_loads_the_model_does_not_change_its_id(nativ
     (directory / "code" / "__pycache__").mkdir()
     (directory / "code" / "__pycache__" / "custom.pyc").touch()
     assert native.image_id("1") == before
+
+
+def test_another_model_server_gives_another_id(
+    native: Native, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bake(native, "1", MLmodel="a")
+    before = native.image_id("1")
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "app.py").write_text("another")
+    monkeypatch.setattr("stack.native._MODEL_SERVER", tmp_path / "server")
+    assert native.image_id("1") != before
 
 
 def test_what_is_not_baked_has_no_id(native: Native) -> None:

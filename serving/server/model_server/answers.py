@@ -1,0 +1,56 @@
+"""The answers of the model server, before they are sent."""
+
+import json
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from mlflow.exceptions import MlflowException, RestException
+
+JSON = b"application/json"
+# As MLflow calls them, and one that is not in the standard.
+_CODES = {400: "BAD_REQUEST", 499: "CANCELLED", 500: "INTERNAL_ERROR"}
+_LONGEST = 300
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Answer:
+    """One answer, before it is sent; ``predictions`` is what the model gave, for the metrics."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    predictions: Any = None
+
+
+def refusal(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """Return an error in MLflow's form."""
+    code = _CODES.get(status) or HTTPStatus(status).name
+    return Answer(status, json.dumps({"error_code": code, "message": message}).encode(), headers=headers)
+
+
+def model_failed() -> Answer:
+    """Return the answer to a request on which the model's own code failed."""
+    return refusal(500, "the model failed on this request; the log of the model server says how")
+
+
+def too_slow(timeout: int) -> Answer:
+    """Return the answer to a request that took longer than ``timeout`` seconds."""
+    return refusal(504, f"the model took longer than {timeout} s")
+
+
+def raised_by_model(error: BaseException) -> Answer:
+    """Tell a refusal by the model's own code, an MlflowException with the status 400, from its failure."""
+    # What another server answered to the model is no business of the client's.
+    if (
+        isinstance(error, MlflowException)
+        and not isinstance(error, RestException)
+        and error.get_http_status_code() == HTTPStatus.BAD_REQUEST
+    ):
+        return refusal(400, str(error).partition("\n")[0][:_LONGEST])
+    _logger.error("the model failed", exc_info=error)
+    return model_failed()

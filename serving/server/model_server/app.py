@@ -1,0 +1,192 @@
+"""The ASGI application: the short path for common requests, MLflow's scoring server for all others.
+
+Within one worker, HTTP is spoken by the event loop; requests are read, checked and answered by the model in
+threads, so that a slow one does not keep health checks waiting.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from contextvars import copy_context
+
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.scoring_server import CONTENT_TYPES
+
+from model_server import metrics
+from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
+from model_server.handover import Handover, Message, Receive, Send
+from model_server.model import Model
+from model_server.openapi import openapi
+from model_server.pages import pages
+from model_server.pool import Pool
+from model_server.settings import Settings
+
+_SHORT = (JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+_GONE = 499
+_CLOSE = (b"connection", b"close")
+
+_logger = logging.getLogger(__name__)
+
+
+class Application:
+    """Serves one model; made once, before the workers are forked."""
+
+    def __init__(self, pyfunc: PyFuncModel, settings: Settings) -> None:
+        """Take the model, and MLflow's own application around it."""
+        self.settings = settings
+        self.draining = False
+        self._model = Model(pyfunc, settings)
+        self._handover = Handover(self._model, settings.timeout)
+        metadata = pyfunc.metadata
+        outputs = metadata.get_output_schema()
+        self._metrics = metrics.Metrics(settings.name, settings.version, outputs)
+        example = metadata.get_serving_input(settings.model_path)
+        document = openapi(
+            self._model.identity, self._model.schema, outputs, self._model.params_schema, example
+        )
+        self._pages = pages(self._model.identity, document)
+        self._reading = 0
+        self._pool: Pool | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all threads of this worker are held by predictions that nobody waits for any more."""
+        return self._pool is not None and self._pool.is_stuck(self.settings.timeout + 1)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        path, method = scope["path"], scope["method"]
+        if path == "/invocations" and method == "POST":
+            await self._invocations(scope, receive, send)
+        elif method != "GET":
+            await self._handover.application(scope, receive, send)
+        elif path == "/redoc":  # MLflow's own comes from the internet
+            await self._send(send, refusal(404, "there is no such page; see /docs"))
+        elif path in ("/ping", "/health"):
+            await self._send(send, Answer(200, b"\n"))
+        elif path == "/metrics":
+            await self._send(send, Answer(200, metrics.written(), metrics.CONTENT_TYPE.encode()))
+        elif path in self._pages:
+            content_type, body = self._pages[path]
+            await self._send(send, Answer(200, body, content_type))
+        else:
+            await self._handover.application(scope, receive, send)
+
+    async def _invocations(self, scope: Message, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        self._metrics.begin()
+        answer, size = model_failed(), 0
+        try:
+            headers = dict(scope["headers"])
+            body = await self._read(headers, receive)
+            if isinstance(body, Answer):
+                answer = body
+            else:
+                started, size = time.perf_counter(), len(body)
+                answer = await self._answer(scope, headers.get(b"content-type"), body)
+        except ConnectionResetError:
+            answer = refusal(_GONE, "the client has gone")
+        except Exception:
+            _logger.exception("a request failed")
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.end(answer.status, seconds, answer.predictions)
+            if self.settings.request_log:
+                _log_request(answer, seconds, size)
+        if answer.status != _GONE:
+            await self._send(send, answer)
+
+    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | Answer:
+        """Return the body, or why it is not read."""
+        if self._pool is None:  # in the worker: threads are not copied by a fork
+            self._pool = Pool(self.settings.threads)
+            asyncio.get_running_loop().set_default_executor(self._pool)  # where MLflow runs predict
+        if max(self._reading, self._pool.pending) >= self.settings.queue:
+            return refusal(
+                503, "too many requests wait already; try again later", (b"retry-after", b"1"), _CLOSE
+            )
+        limit = self.settings.max_body
+        self._reading += 1
+        try:
+            if int(headers.get(b"content-length") or 0) <= limit:
+                async with asyncio.timeout(self.settings.timeout):
+                    body = await _body(receive, limit)
+                if body is not None:
+                    return body
+        except TimeoutError:
+            return refusal(408, f"the body did not come within {self.settings.timeout} s", _CLOSE)
+        finally:
+            self._reading -= 1
+        return refusal(413, f"the body is too large: at most {limit} bytes", _CLOSE)
+
+    async def _answer(self, scope: Message, content_type: bytes | None, body: bytes) -> Answer:
+        if content_type is None:
+            return refusal(415, f"there is no Content-Type: send one of {', '.join(CONTENT_TYPES)}")
+        if content_type in _SHORT:
+            answer = await self._in_thread(body)
+            if answer is not None:
+                return answer
+        return await self._handover.answer(scope, content_type.decode("latin-1"), body)
+
+    async def _in_thread(self, body: bytes) -> Answer | None:
+        loop = asyncio.get_running_loop()
+        # A context of its own, so that nothing that predict sets there is seen by the next request.
+        answer = loop.run_in_executor(self._pool, copy_context().run, self._short, body)
+        timer = loop.call_later(self.settings.timeout, answer.cancel)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            return too_slow(self.settings.timeout)
+        finally:
+            timer.cancel()
+
+    def _short(self, body: bytes) -> Answer | None:
+        try:
+            answered = self._model.answer(body)
+        except BaseException as error:  # sys.exit, too, which would end the worker
+            return raised_by_model(error)
+        return None if answered is None else Answer(200, answered[0], predictions=answered[1])
+
+    async def _send(self, send: Send, answer: Answer) -> None:
+        headers = [
+            (b"content-type", answer.content_type),
+            (b"content-length", str(len(answer.body)).encode()),
+            *answer.headers,
+        ]
+        if self.draining:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """Return the body of a request; None if it is longer than ``most`` bytes.
+
+    Raises:
+        ConnectionResetError: if the client has gone before the end of it.
+
+    """
+    parts, size, more = [], 0, True
+    while more and size <= most:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError
+        part: bytes = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        more = message.get("more_body", False)
+    if size > most:
+        return None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _log_request(answer: Answer, seconds: float, size: int) -> None:
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "status": answer.status,
+        "milliseconds": round(seconds * 1000, 3),
+        "request_bytes": size,
+        "response_bytes": len(answer.body),
+    }
+    print(json.dumps(line), flush=True)

@@ -1,0 +1,84 @@
+"""The other path: a request is handed to MLflow's own application as it came; its errors are told anew."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mlflow.pyfunc import scoring_server
+
+from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow
+from model_server.model import Model, Outcome, outcome_of_request
+from model_server.refusal import explain
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_logger = logging.getLogger(__name__)
+
+
+class Handover:
+    """MLflow's application around a model."""
+
+    def __init__(self, model: Model, timeout: int) -> None:
+        """Make it; ``timeout`` is in seconds."""
+        self.application = scoring_server.init(model.pyfunc)
+        self._timeout = timeout
+        self._params = model.params_schema
+        self._columns = model.columns
+
+    async def answer(self, scope: Message, content_type: str, body: bytes) -> Answer:
+        """Answer a request for predictions with what MLflow answers; an error in a sentence of our own."""
+        outcome = Outcome()
+        outcome_of_request.set(outcome)
+        received: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return received.pop() if received else await asyncio.Future()
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        try:
+            # MLflow's own limit of time sends an answer, but waits for the model before it returns.
+            async with asyncio.timeout(self._timeout):
+                await self.application(scope, receive, send)
+        except TimeoutError:
+            return too_slow(self._timeout)
+        except RecursionError:
+            return refusal(400, "the JSON is nested too deeply")
+        except Exception:
+            if outcome.failure is None and not sent:
+                raise
+            _logger.exception("MLflow's scoring server failed")
+        status = sent[0]["status"] if sent else 500
+        if status < 400:
+            written = b"".join(message.get("body", b"") for message in sent)
+            return Answer(status, written, dict(sent[0]["headers"])[b"content-type"], (), outcome.predictions)
+        return await self._error(status, outcome, content_type, body)
+
+    async def _error(self, status: int, outcome: Outcome, content_type: str, body: bytes) -> Answer:
+        if outcome.failure is not None and not _is_of_type_hints(outcome.failure):
+            return raised_by_model(outcome.failure)
+        if status == 504:
+            return too_slow(self._timeout)
+        if status >= 500:
+            if outcome.is_asked and outcome.failure is None:  # what it answered can't be written as JSON
+                return model_failed()
+            status = 400  # MLflow stumbled over the request
+        try:
+            async with asyncio.timeout(self._timeout):
+                why = await asyncio.to_thread(explain, content_type, body, self._columns, self._params)
+        except TimeoutError:
+            return too_slow(self._timeout)
+        return refusal(status, why)
+
+
+def _is_of_type_hints(error: BaseException) -> bool:
+    """Whether MLflow refused the data, as not being of predict's type hints, before the model got it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = ("mlflow.types.type_hints", "mlflow.pyfunc.utils.data_validation")
+    return bool(frames) and frames[-1].f_globals.get("__name__") in modules

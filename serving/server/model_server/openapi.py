@@ -1,0 +1,168 @@
+"""The model's signature and its input example, as an OpenAPI document."""
+
+import json
+from typing import Any
+
+from mlflow.types import DataType, ParamSchema, Schema
+
+from model_server.signature import Column, columns_of, named_columns
+
+_TYPES: dict[DataType, dict[str, Any]] = {
+    DataType.boolean: {"type": "boolean"},
+    DataType.integer: {"type": "integer", "format": "int32"},
+    DataType.long: {"type": "integer", "format": "int64"},
+    DataType.float: {"type": "number", "format": "float"},
+    DataType.double: {"type": "number", "format": "double"},
+    DataType.string: {"type": "string"},
+    DataType.binary: {"type": "string", "format": "byte"},
+    DataType.datetime: {"type": "string", "format": "date-time"},
+}
+_SIMPLE = {
+    "/ping": "Whether the server is up",
+    "/health": "The same",
+    "/version": "The version of MLflow",
+    "/model": "Which model this is, and since when it is served",
+    "/metrics": "Metrics in Prometheus' format",
+}
+_REFUSALS = {
+    "400": "The request does not fit the signature; the message names the column or the place",
+    "413": "The body is too large",
+    "415": "The Content-Type is missing, or not one of those above",
+    "500": "The model failed; the log of the server says how",
+    "503": "Too many requests wait; try again later",
+    "504": "The model took too long",
+}
+
+
+def openapi(
+    identity: dict[str, str],
+    inputs: Schema | None,
+    outputs: Schema | None,
+    params: ParamSchema | None,
+    example: str | None,
+) -> dict[str, Any]:
+    """Describe the server of one model; ``example`` is a request for predictions, in JSON."""
+    post = {
+        "summary": "Ask for predictions",
+        "description": _as_markdown(inputs),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _request(inputs, params),
+                    "examples": _examples(_finite(example)) if example else {},
+                },
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "An answer for each row",
+                "content": {"application/json": {"schema": _response(outputs)}},
+            },
+            **{
+                status: {
+                    "description": what,
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+                }
+                for status, what in _REFUSALS.items()
+            },
+        },
+    }
+    simple = {
+        path: {"get": {"summary": what, "responses": {"200": {"description": "It is up"}}}}
+        for path, what in _SIMPLE.items()
+    }
+    text = {"type": "string"}
+    refusal = {"type": "object", "properties": {"error_code": text, "message": text}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"{identity['name']}, version {identity['version']}",
+            "version": identity["version"],
+            "description": f"An MLflow model; run id `{identity['run_id']}`.",
+        },
+        "paths": {"/invocations": {"post": post}, **simple},
+        "components": {"schemas": {"Refusal": refusal}},
+    }
+
+
+def _as_markdown(inputs: Schema | None) -> str:
+    if inputs is None:
+        return "The model has no signature: it takes any input."
+    rows = [
+        f"| {column.name} | {column.type_name} | {'yes' if column.required else 'no'} |"
+        for column in columns_of(inputs)
+    ]
+    return "\n".join(
+        ["The columns of the signature:\n", "| column | type | required |", "|---|---|---|", *rows]
+    )
+
+
+def _schema(column: Column) -> dict[str, Any]:
+    found = {} if column.kind is None else _TYPES[column.kind]
+    return found if column.required or not found else {**found, "type": [found["type"], "null"]}
+
+
+def _request(inputs: Schema | None, params: ParamSchema | None) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    if columns := named_columns(inputs):
+        record = {
+            "type": "object",
+            "properties": {column.name: _schema(column) for column in columns},
+            "required": [column.name for column in columns if column.required],
+        }
+    rows = {"type": "array", "items": record}
+    split = {
+        "type": "object",
+        "properties": {
+            "columns": {"type": "array", "items": {"type": "string"}},
+            "data": {"type": "array", "items": {"type": "array"}},
+        },
+        "required": ["columns", "data"],
+    }
+    formats = {"dataframe_split": split, "dataframe_records": rows, "instances": rows, "inputs": {}}
+    extra = {} if params is None else {"params": _params(params)}
+    return {
+        "oneOf": [
+            {"type": "object", "title": name, "properties": {name: of, **extra}, "required": [name]}
+            for name, of in formats.items()
+        ]
+    }
+
+
+def _params(params: ParamSchema) -> dict[str, Any]:
+    properties = {
+        param.name: {
+            **(_TYPES[param.dtype] if isinstance(param.dtype, DataType) and param.shape is None else {}),
+            "default": param.default,
+        }
+        for param in params.params
+    }
+    return {"type": "object", "properties": _finite(json.dumps(properties, default=str))}
+
+
+def _response(outputs: Schema | None) -> dict[str, Any]:
+    columns = columns_of(outputs)
+    item = _schema(columns[0]) if len(columns) == 1 else {}
+    answers = {"type": "array", "items": item}
+    return {"type": "object", "properties": {"predictions": answers}, "required": ["predictions"]}
+
+
+def _finite(written: str) -> Any:  # noqa: ANN401 - JSON
+    """Read what Python has written; JSON has no NaN and nothing infinite."""
+    return json.loads(written, parse_constant=lambda _: None)
+
+
+def _examples(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the example in each of the formats, where it is a table."""
+    examples = {name: {name: value} for name, value in request.items()}
+    split = request.get("dataframe_split")
+    if split is not None and "columns" in split:
+        names, rows = split["columns"], split["data"]
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+        lists = {name: [row[position] for row in rows] for position, name in enumerate(names)}
+        examples["dataframe_records"] = {"dataframe_records": records}
+        examples["instances"] = {"instances": records}
+        examples["inputs"] = {"inputs": lists}
+    return {name: {"value": value} for name, value in examples.items()}

@@ -1,0 +1,102 @@
+"""The model server's settings: no other module of it reads the environment."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+_MOST_WORKERS = 8
+
+
+class SettingError(Exception):
+    """A setting that can't be used: what was expected, and what was found."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, checked; `.env.example` says what each is for.
+
+    ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
+    seconds. ``name``, ``version`` and ``image_id`` say which model this is, where that is known.
+    """
+
+    model_path: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+    blas_threads: int
+    queue: int
+    max_body: int
+    timeout: int
+    request_log: bool
+    name: str
+    version: str
+    image_id: str
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; an empty value is none, as for Compose.
+
+    Raises:
+        SettingError: if one can't be used.
+
+    """
+    values = {name: value for name, value in environ.items() if value}
+    if "__pyfunc_model_path__" not in values:
+        raise SettingError("__pyfunc_model_path__ is not set; set it to the directory of a model")
+    cpus = available_cpus()
+    workers = _number(values, "SERVER_WORKERS", min(cpus, _MOST_WORKERS), 1)
+    return Settings(
+        model_path=values["__pyfunc_model_path__"],
+        host=values.get("SERVER_HOST", "127.0.0.1"),
+        port=_number(values, "SERVER_PORT", 8080, 1, 65535),
+        workers=workers,
+        threads=_number(values, "SERVER_THREADS", 4, 1),
+        blas_threads=max(1, cpus // workers),
+        queue=_number(values, "SERVER_QUEUE", 64, 1),
+        max_body=_number(values, "SERVER_MAX_BODY_MB", 16, 1) * 1024 * 1024,
+        timeout=_number(values, "SERVER_TIMEOUT", 60, 1),
+        request_log=_boolean(values, "SERVER_REQUEST_LOG"),
+        name=values.get("MODEL_NAME", "unknown"),
+        version=values.get("MODEL_VERSION", "unknown"),
+        image_id=values.get("IMAGE_ID", "unknown"),
+    )
+
+
+def available_cpus(cgroup: Path = _CGROUP) -> int:
+    """Return the number of CPUs that this process may use: those of its affinity, and of its cgroup's quota.
+
+    The quota, in a container `docker run --cpus`, is that of
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files or of its predecessor.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    try:
+        if (cgroup / "cpu.max").exists():
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
+        if float(quota) > 0:
+            cpus = min(cpus, math.ceil(float(quota) / float(period)))
+    except (OSError, ValueError):  # no cgroup, or no quota ("max")
+        pass
+    return max(1, cpus)
+
+
+def _boolean(values: Mapping[str, str], name: str) -> bool:
+    text = values.get(name, "false")
+    if text.lower() not in ("true", "false"):
+        raise SettingError(f"{name}: expected true or false, found {text!r}; change it")
+    return text.lower() == "true"
+
+
+def _number(values: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:
+    text = values.get(name, str(default))
+    bounds = f"{least} or more" if most is None else f"{least} to {most}"
+    if not (text.isascii() and text.isdigit()) or int(text) < least or (most and int(text) > most):
+        raise SettingError(f"{name}: expected a whole number, {bounds}, found {text!r}; change it")
+    return int(text)

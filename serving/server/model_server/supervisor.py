@@ -1,0 +1,53 @@
+"""The process that loads the model, then forks the workers: they share its memory; one that dies is replaced.
+
+That is gunicorn's `preload`: https://docs.gunicorn.org/en/stable/settings.html#preload-app
+"""
+
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from model_server.app import Application
+from model_server.metrics import forget_worker
+from model_server.settings import Settings
+
+# A stop waits this many seconds for the requests in flight.
+_GRACE = 10
+_KEEP_ALIVE = 75
+
+
+class Supervisor(BaseApplication):  # type: ignore[misc]
+    """Gunicorn, configured here and nowhere else."""
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        """Take the application that all workers run."""
+        self._application, self._settings = application, settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Configure gunicorn."""
+        options: dict[str, Any] = {
+            "bind": f"{self._settings.host}:{self._settings.port}",
+            "workers": self._settings.workers,
+            "worker_class": "model_server.worker.Worker",
+            "preload_app": True,
+            "graceful_timeout": _GRACE,
+            "keepalive": _KEEP_ALIVE,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "when_ready": lambda _: self._say_ready(),
+            "child_exit": lambda _, worker: forget_worker(worker.pid),
+            # A worker whose event loop stands still for so long is replaced.
+            "timeout": self._settings.timeout + 30,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def _say_ready(self) -> None:
+        of = self._settings
+        where = f"{of.host}:{of.port}"
+        print(f"serving {of.name}, version {of.version}, on {where} with {of.workers} workers", flush=True)
+
+    def load(self) -> Application:
+        """Return the application."""
+        return self._application

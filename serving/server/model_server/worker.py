@@ -1,0 +1,92 @@
+"""One worker: gunicorn's process, uvicorn's HTTP."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from socket import socket
+
+from gunicorn.arbiter import Arbiter
+from uvicorn import Server
+from uvicorn_worker import UvicornWorker
+
+# So many seconds an open connection on which no request is under way has for one more, which ends it.
+_LAST_CALL = 0.5
+_POLL = 0.01
+
+
+class _Server(Server):
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Answer all that was on its way when the signal to stop came, then go on as uvicorn does.
+
+        A listening socket that is closed resets the connections which nobody has accepted yet, so they are
+        accepted first. Then each connection is closed after its next answer.
+        """
+        self.config.loaded_app.draining = True
+        accepted = [connection for listener in sockets or [] for connection in _waiting(listener)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._protocol, connection)
+        end = loop.time() + _LAST_CALL
+        while self.server_state.connections and loop.time() < end:
+            await asyncio.sleep(_POLL)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _waiting(listener: socket) -> Iterator[socket]:
+    """Accept what waits to be."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # that client has gone
+            continue
+        yield connection
+
+
+class Worker(UvicornWorker):  # type: ignore[misc]
+    """Runs the application in an event loop of its own."""
+
+    CONFIG_KWARGS = {  # noqa: RUF012 - as in the base class
+        # With asyncio's own loop, Nagle's algorithm holds small answers back for 40 ms.
+        "loop": "uvloop",
+        "http": "httptools",
+        "lifespan": "off",
+        "access_log": False,
+        "proxy_headers": False,
+        "ws": "none",
+        "interface": "asgi3",
+        "timeout_notify": 1,
+    }
+
+    async def _serve(self) -> None:
+        # As in the base class, but for the server.
+        self.config.app = self.wsgi
+        server = _Server(self.config)
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGQUIT, server.handle_exit, signal.SIGTERM, None
+        )
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def callback_notify(self) -> None:
+        """Tell the supervisor, each second, that this worker lives; stop if the supervisor does not.
+
+        A worker all of whose threads hang in the model ends at once, and is replaced.
+        """
+        self.notify()
+        if self.wsgi.is_stuck:
+            self.log.error("all threads hang in the model, so this worker is replaced")
+            os._exit(1)
+        if os.getppid() != self.ppid:
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,357 @@
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import mlflow
+import pytest
+from model_server.app import Application
+from model_server.handover import Message
+
+from stack.wait import wait_until
+from tests.unit.model_servers import (
+    CSV,
+    JSON,
+    PARQUET,
+    ROW,
+    Answer,
+    Client,
+    Served,
+    as_json,
+    csv,
+    parquet,
+    scope_of,
+    serve,
+    split,
+)
+
+FAILED = "the model failed on this request; the log of the model server says how"
+YOUNG = {**ROW, "age": 30}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(tmp_path_factory.mktemp("app"), "app") as served:
+        yield served
+
+
+def told(task: str, content_type: str) -> bytes:
+    """Write a request that tells the model what to do."""
+    return {JSON: split, CSV: csv}[content_type]({**ROW, "task": task})
+
+
+def by_column(*rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {other: value for other, value in row.items() if other != name}
+
+
+COMMON = {
+    "dataframe_split": split(ROW, YOUNG),
+    "dataframe_split, columns in another order": split(dict(reversed(ROW.items()))),
+    "dataframe_records": as_json(dataframe_records=[ROW, YOUNG]),
+    "instances": as_json(instances=[ROW, YOUNG]),
+    "inputs by row": as_json(inputs=[ROW, YOUNG]),
+    "inputs by column": as_json(inputs=by_column(ROW, YOUNG)),
+}
+LESS_COMMON = {
+    "csv": (CSV, csv(ROW, YOUNG)),
+    "csv with a charset": ("text/csv; charset=utf-8", csv(ROW)),
+    "parquet": (PARQUET, parquet(ROW, YOUNG)),
+    "params": (JSON, split(ROW, YOUNG, params={"limit": 60})),
+    "params that the model has not": (JSON, split(ROW, params={"other": 60})),
+    "NaN": (JSON, split({**ROW, "weight": float("nan")})),
+    "an index": (
+        JSON,
+        as_json(dataframe_split={"columns": list(ROW), "data": [list(ROW.values())], "index": ["a"]}),
+    ),
+    "an optional column left out": (JSON, as_json(dataframe_records=[without(ROW, "weight")])),
+    "a value left out": (JSON, as_json(dataframe_records=[ROW, without(ROW, "weight")])),
+    "one column too many": (JSON, as_json(dataframe_records=[{**ROW, "more": 1}])),
+    "scalars": (JSON, as_json(inputs=ROW)),
+    "values to convert": (JSON, as_json(dataframe_records=[{**ROW, "age": "50", "smoker": 1}])),
+    "no rows": (JSON, as_json(dataframe_split={"columns": list(ROW), "data": []})),
+    "UTF-16": (JSON, split(ROW).decode().encode("utf-16")),
+    "spaces in the content type": (f"{JSON} ; charset=UTF-8", split(ROW)),
+}
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_a_common_request_gets_the_answer_of_mlflow(served: Served, name: str) -> None:
+    ours, mlflows = served.ours.post(COMMON[name]), served.mlflow.post(COMMON[name])
+    assert (ours.status, mlflows.status) == (200, 200)
+    assert json.loads(ours.body) == json.loads(mlflows.body)
+    assert ours.headers["content-type"] == mlflows.headers["content-type"]
+    assert int(ours.headers["content-length"]) == len(ours.body)
+
+
+@pytest.mark.parametrize("name", LESS_COMMON)
+def test_a_less_common_request_is_handed_over_to_mlflow(served: Served, name: str) -> None:
+    content_type, body = LESS_COMMON[name]
+    ours, mlflows = served.ours.post(body, content_type), served.mlflow.post(body, content_type)
+    assert (ours.status, ours.body) == (200, mlflows.body)
+    assert mlflows.status == 200
+    assert ours.headers["content-type"] == mlflows.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/ping"),
+        ("GET", "/health"),
+        ("GET", "/version"),
+        ("GET", "/invocations"),
+        ("PUT", "/invocations"),
+        ("POST", "/ping"),
+        ("HEAD", "/ping"),
+        ("GET", "/"),
+        ("GET", "/nowhere"),
+        ("POST", "/nowhere"),
+        ("GET", "/docs/nowhere"),
+    ],
+)
+def test_other_paths_and_methods_get_the_answer_of_mlflow(served: Served, method: str, path: str) -> None:
+    ours, mlflows = served.ours.get(path, method), served.mlflow.get(path, method)
+    assert (ours.status, ours.body) == (mlflows.status, mlflows.body)
+    assert ours.headers["content-type"] == mlflows.headers["content-type"]
+
+
+def test_the_server_says_which_model_it_serves(served: Served) -> None:
+    identity = json.loads(served.ours.get("/model").body)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", identity.pop("since"))
+    assert identity == {
+        "name": "app",
+        "version": "7",
+        "run_id": "unknown",
+        "image_id": "sha256:0",
+        "mlflow_version": mlflow.__version__,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, split({**ROW, "task": "fail"})),
+        (JSON, split({**ROW, "task": "fail"}, params={"limit": 1.5})),
+        (CSV, csv({**ROW, "task": "fail"})),
+    ],
+    ids=["short path", "MLflow's JSON", "MLflow's CSV"],
+)
+def test_a_failure_of_the_model_is_told_in_the_log_only(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes
+) -> None:
+    answer = served.ours.post(body, content_type)
+    assert answer.status == 500
+    assert json.loads(answer.body) == {"error_code": "INTERNAL_ERROR", "message": FAILED}
+    (record,) = [record for record in caplog.records if record.name.startswith("model_server")]
+    assert "no luck with zebra42" in str(record.exc_info)
+    assert 'raise RuntimeError("no luck with zebra42")' in caplog.text
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_what_another_server_told_the_model_is_not_passed_on(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    answer = served.ours.post(told("ask", content_type), content_type)
+    assert (answer.status, answer.message) == (500, FAILED)
+    assert "no run zebra42" in caplog.text
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_a_model_that_wants_to_exit_fails_like_any_other(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    row = {**ROW, "task": "exit"}
+    with served.with_settings() as server:
+        answer = server.ours.post(csv(row) if content_type == CSV else split(row), content_type)
+    assert (answer.status, answer.message) == (500, FAILED)
+    assert "no luck with zebra42" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, split({**ROW, "task": "refuse"})),
+        (JSON, split({**ROW, "task": "refuse"}, params={"limit": 1.5})),
+        (CSV, csv({**ROW, "task": "refuse"})),
+    ],
+    ids=["short path", "MLflow's JSON", "MLflow's CSV"],
+)
+def test_a_refusal_by_the_model_is_told_with_its_words_alone(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes
+) -> None:
+    answer = served.ours.post(body, content_type)
+    assert (answer.status, answer.message) == (400, "say so")
+    assert [record for record in caplog.records if record.name.startswith("model_server")] == []
+
+
+async def outside(acquire: Callable[..., bool], timeout: float) -> bool:
+    """Wait in a thread that is none of the server's."""
+    with ThreadPoolExecutor(1) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(acquire, timeout=timeout))
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_what_is_too_much_is_refused_at_once_and_health_is_answered(
+    served: Served, content_type: str
+) -> None:
+    async def fill(client: Client) -> tuple[list[Answer], Answer, Answer]:
+        first = asyncio.create_task(client.predict(told("wait", content_type), content_type))
+        await outside(server.python_model.begun.acquire, timeout=30)
+        others = [await client.predict(split(ROW)), await client.predict(csv(ROW), CSV)]
+        health = await client.ask("GET", "/health", headers={})
+        server.python_model.gate.set()
+        return others, health, await first
+
+    with served.with_settings(queue=1) as server:
+        refused, health, answered = server.ours.run(fill(server.ours))
+        assert [answer.status for answer in refused] == [503, 503]
+        assert [answer.headers["retry-after"] for answer in refused] == ["1", "1"]
+        assert refused[0].message == "too many requests wait already; try again later"
+        assert health.status == 200
+        assert answered.status == 200
+        assert server.ours.post(split(ROW)).status == 200
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_no_more_threads_than_are_set_work_at_the_same_time(served: Served, content_type: str) -> None:
+    async def two(client: Client) -> list[bool]:
+        both = [
+            asyncio.create_task(client.predict(told("wait", content_type), content_type)) for _ in range(2)
+        ]
+        begun = server.python_model.begun
+        have_begun = [await outside(begun.acquire, timeout=seconds) for seconds in (30, 0.3)]
+        server.python_model.gate.set()
+        await asyncio.gather(*both)
+        return have_begun
+
+    with served.with_settings(threads=1) as server:
+        assert server.ours.run(two(server.ours)) == [True, False]
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_predict_may_run_an_event_loop_of_its_own(served: Served, content_type: str) -> None:
+    for _ in range(50):
+        answer = served.ours.post(told("loop", content_type), content_type)
+        assert json.loads(answer.body) == {"predictions": ["looped"]}
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_what_predict_sets_in_its_context_does_not_reach_the_next_request(
+    served: Served, content_type: str
+) -> None:
+    with served.with_settings(threads=1) as server:
+        answers = [server.ours.post(told("context", content_type), content_type) for _ in range(2)]
+        assert [json.loads(answer.body)["predictions"] for answer in answers] == [["set: False"]] * 2
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_predict_finds_mlflows_prediction_context(served: Served, content_type: str) -> None:
+    answer = served.ours.post(told("prediction context", content_type), content_type)
+    assert json.loads(answer.body) == {"predictions": ["Context"]}
+
+
+def test_work_that_nobody_waits_for_any_more_still_counts_until_it_ends(served: Served) -> None:
+    with served.with_settings(timeout=1, threads=1, queue=1) as server:
+        assert server.ours.post(told("wait", JSON)).status == 504
+        assert server.ours.post(split(ROW)).status == 503
+        app = server.ours.app
+        assert isinstance(app, Application)
+        wait_until(lambda: None if app.is_stuck else "not stuck", timeout=30)
+        server.python_model.gate.set()
+        wait_until(lambda: "stuck" if app.is_stuck else None, timeout=30)
+        assert server.ours.post(split(ROW)).status == 200
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_a_prediction_that_takes_too_long_is_given_up(served: Served, content_type: str) -> None:
+    with served.with_settings(timeout=1) as server:
+        answer = server.ours.post(told("wait", content_type), content_type)
+        assert not server.python_model.has_ended
+        server.python_model.gate.set()
+        assert (answer.status, answer.message) == (504, "the model took longer than 1 s")
+        assert server.ours.post(split(ROW)).status == 200
+
+
+def padded(size: int) -> bytes:
+    body = split(ROW)
+    return body + b" " * (size - len(body))
+
+
+def test_the_longest_body_is_read_and_a_longer_one_is_not(served: Served) -> None:
+    limit = served.settings.max_body
+    assert served.ours.post(padded(limit)).status == 200
+    for parts in ([padded(limit + 1)], [padded(limit), b" "], [b" " * limit, b" " * limit]):
+        for headers in ({"content-length": str(sum(map(len, parts)))}, {"transfer-encoding": "chunked"}):
+            sent = served.ours.ask("POST", "/invocations", *parts, headers={**headers, "content-type": JSON})
+            answer = served.ours.run(sent)
+            assert (answer.status, answer.message) == (413, f"the body is too large: at most {limit} bytes")
+            assert answer.headers["connection"] == "close"
+
+
+def test_a_body_in_parts_is_put_together(served: Served) -> None:
+    body = split(ROW)
+    sent = served.ours.ask("POST", "/invocations", body[:9], b"", body[9:], headers={"content-type": JSON})
+    assert json.loads(served.ours.run(sent).body) == {"predictions": ["old"]}
+
+
+def test_a_request_that_breaks_off_is_not_answered(served: Served) -> None:
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        pytest.fail(f"sent {message}")
+
+    messages: list[Message] = [
+        {"type": "http.request", "body": csv(ROW), "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    application = served.ours.app
+    served.ours.run(application(scope_of("POST", "/invocations", {"content-type": CSV}), receive, send))
+    assert messages == []
+
+
+def test_a_missing_content_type_is_refused_where_mlflow_fails(served: Served) -> None:
+    answer = served.ours.post(split(ROW), None)
+    assert answer.status == 415
+    assert answer.message == (
+        "there is no Content-Type: send one of text/csv, application/json, application/vnd.apache.parquet"
+    )
+    assert served.mlflow.post(split(ROW), None).status == 500
+
+
+def test_no_request_is_logged_by_default(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    served.ours.post(split(ROW))
+    served.ours.post(b"")
+    assert capsys.readouterr().out == ""
+
+
+def test_each_request_is_logged_in_one_line_if_asked_for(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served.with_settings(request_log=True) as server:
+        server.ours.post(split(ROW))
+        server.ours.post(as_json(inputs="zebra42"))
+        server.ours.get("/health")
+    written = capsys.readouterr().out
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert [line["status"] for line in lines] == [200, 400]
+    assert lines[0]["request_bytes"] == len(split(ROW))
+    assert lines[0]["milliseconds"] > 0
+    assert "zebra42" not in written
+
+
+def test_a_server_that_is_to_stop_closes_its_connections(served: Served) -> None:
+    with served.with_settings() as server:
+        assert "connection" not in server.ours.post(split(ROW)).headers
+        application = server.ours.app
+        assert isinstance(application, Application)
+        application.draining = True
+        answer = server.ours.post(split(ROW))
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert server.ours.get("/ping").headers["connection"] == "close"

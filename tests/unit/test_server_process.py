@@ -1,0 +1,251 @@
+"""The model server as a process with two workers, spoken to by HTTP."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stack.config import CHECKOUT
+from stack.wait import not_healthy, wait_until
+from tests.conftest import two_free_ports
+from tests.unit.model_servers import JSON, ROW, samples, save_model, split
+
+START = STOP = 60.0
+SOON = 30.0
+
+
+@dataclass
+class Server:
+    """One process, its port and its output."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+        """Send a request by a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON)
+        try:
+            connection.request(method, path, body, {"Content-Type": JSON})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def told(self, task: str) -> tuple[int, str]:
+        """Have the model do something."""
+        return self.ask("POST", "/invocations", split({**ROW, "task": task}))
+
+    def worker(self) -> int:
+        """Return the process id of the worker that happens to answer."""
+        status, body = self.told("pid")
+        assert status == 200
+        return int(json.loads(body)["predictions"][0])
+
+    def answering(self, until: Callable[[set[int]], bool]) -> list[int]:
+        """Send requests, some at the same time, until their workers are as wanted; return those of each."""
+        found: list[int] = []
+        with ThreadPoolExecutor(4) as pool:
+
+            def is_enough() -> bool:
+                found.extend(pool.map(lambda _: self.worker(), range(4)))
+                return until(set(found))
+
+            wait_until(lambda: None if is_enough() else f"workers {set(found)} answered", timeout=SOON)
+        return found
+
+    def count(self, sample: str, label: str = "") -> dict[str, float]:
+        """Return values of the metrics."""
+        return samples(self.ask("GET", "/metrics")[1], "told", sample, label)
+
+    def is_listening(self) -> bool:
+        """Whether anything still accepts connections."""
+        return "refused" not in (not_healthy(f"http://127.0.0.1:{self.port}") or "")
+
+    def wait_until_healthy(self) -> None:
+        wait_until(
+            lambda: not_healthy(f"http://127.0.0.1:{self.port}"),
+            timeout=START,
+            alive=lambda: self.process.poll() is None,
+        )
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    wait_until(lambda: None if condition() else "not yet", timeout=SOON)
+
+
+@contextmanager
+def start(directory: Path, model: Path, settings: Mapping[str, str]) -> Iterator[Server]:
+    """Start a server, which may not be up yet; end it with all that is left of it."""
+    directory.mkdir()
+    port, log = two_free_ports()[0], directory / "log"
+    environ = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "PYTHONPATH": str(CHECKOUT / "serving" / "server"),
+        "TMPDIR": str(directory),
+        "__pyfunc_model_path__": str(model),
+        "SERVER_PORT": str(port),
+        "SERVER_WORKERS": "2",
+        "MODEL_NAME": "told",
+        "MODEL_VERSION": "7",
+        **settings,
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "model_server"],
+            env=environ,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield Server(process, port, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(SOON)
+
+
+@dataclass
+class Servers:
+    """All that the tests need, started at the same time; only the first is there for several tests."""
+
+    shared: Server
+    to_stop: Server
+    to_orphan: Server
+    broken: Server
+    missing: Server
+    without_port: Server
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    home = tmp_path_factory.mktemp("process")
+    model = save_model(home)
+    broken = home / "broken"
+    shutil.copytree(model, broken)
+    (broken / "told.py").write_text("raise RuntimeError('no such luck')\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
+        yield Servers(
+            *(
+                stack.enter_context(start(home / name, served, settings))
+                for name, served, settings in (
+                    ("shared", model, {}),
+                    ("to_stop", model, {}),
+                    ("to_orphan", model, {}),
+                    ("with_broken", broken, {}),
+                    ("with_missing", home / "none", {}),
+                    ("without_port", model, {"SERVER_PORT": str(taken.getsockname()[1])}),
+                )
+            )
+        )
+
+
+@pytest.fixture
+def shared(servers: Servers) -> Server:
+    servers.shared.wait_until_healthy()
+    return servers.shared
+
+
+def test_what_both_workers_counted_is_one_sum(shared: Server) -> None:
+    before = shared.count("model_server_requests_total", "status").get("200", 0)
+    asked = shared.answering(lambda workers: len(workers) == 2)
+    for _ in range(10):  # whichever worker answers
+        after = shared.count("model_server_requests_total", "status")["200"]
+        assert after - before == len(asked)
+    assert shared.count("model_server_requests_in_flight") == {"": 0}
+    assert shared.count("model_server_rows_total", "version").keys() == {"7"}
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_that_it_counted_is_lost(shared: Server) -> None:
+    killed, other = set(shared.answering(lambda workers: len(workers) == 2))
+    before = shared.count("model_server_requests_total", "status")["200"]
+    os.kill(killed, signal.SIGKILL)
+    asked = shared.answering(lambda workers: bool(workers - {killed, other}))
+    assert killed not in asked
+    assert shared.process.poll() is None
+    assert shared.count("model_server_requests_total", "status")["200"] == before + len(asked)
+
+
+def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(shared: Server) -> None:
+    for _ in range(200):
+        shared.told("predict")
+    with ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(shared.told, "sleep") for _ in range(8)]
+        wait_for(lambda: shared.count("model_server_requests_in_flight")[""] >= 3)
+        assert [shared.ask("GET", "/health")[0] for _ in range(20)] == [200] * 20
+        assert not any(request.done() for request in slow)
+        assert [request.result()[0] for request in slow] == [200] * 8
+
+
+def test_a_websocket_is_refused_without_a_trace(shared: Server) -> None:
+    before = shared.log.read_text()
+    connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=SOON)
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    connection.request("GET", "/nowhere", headers=headers)
+    assert 400 <= connection.getresponse().status < 500
+    connection.close()
+    assert "Traceback" not in shared.log.read_text().removeprefix(before)
+
+
+def test_a_stop_finishes_what_is_in_flight_and_leaves_nothing(servers: Servers) -> None:
+    server = servers.to_stop
+    server.wait_until_healthy()
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(server.told, "sleep") for _ in range(4)]
+        wait_for(lambda: server.count("model_server_requests_in_flight")[""] == 4)
+        server.process.terminate()
+        assert [json.loads(request.result()[1]) for request in slow] == [{"predictions": ["old"]}] * 4
+    assert server.process.wait(STOP) == 0
+    assert not server.is_listening()
+    assert [file.name for file in server.log.parent.iterdir()] == ["log"]
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_workers_whose_supervisor_is_killed_end_by_themselves(servers: Servers) -> None:
+    server = servers.to_orphan
+    server.wait_until_healthy()
+    server.answering(lambda workers: len(workers) == 2)
+    server.process.kill()
+    server.process.wait(SOON)
+    wait_for(lambda: not server.is_listening())
+
+
+@pytest.mark.parametrize("name", ["broken", "missing"])
+def test_a_model_that_does_not_load_ends_the_server_with_one_error(servers: Servers, name: str) -> None:
+    server: Server = getattr(servers, name)
+    assert server.process.wait(START) == 1
+    log = server.log.read_text()
+    path = server.log.parents[1] / ("none" if name == "missing" else name)
+    assert len(re.findall(rf"the model at {re.escape(str(path))} can't be served", log)) == 1
+    assert [file.name for file in server.log.parent.iterdir()] == ["log"]
+
+
+def test_a_bad_setting_ends_the_server_with_one_line(tmp_path: Path) -> None:
+    with start(tmp_path / "it", tmp_path, {"SERVER_THREADS": "many"}) as server:
+        assert server.process.wait(START) == 1
+    assert server.log.read_text() == (
+        "model server: SERVER_THREADS: expected a whole number, 1 or more, found 'many'; change it\n"
+    )
+
+
+def test_a_port_that_is_taken_ends_the_server(servers: Servers) -> None:
+    assert servers.without_port.process.wait(START) == 1
+    assert "Traceback" not in servers.without_port.log.read_text()
