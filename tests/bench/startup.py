@@ -21,6 +21,7 @@ import requests
 
 from stack.config import CHECKOUT
 from stack.errors import StackError, exit_status
+from tests.bench.measure import container_processes, memory
 from tests.e2e.stacks import CLASSES, Stack, missing_docker, native_processes, new_stack, removed
 
 Measurements = dict[str, list[float]]
@@ -80,24 +81,10 @@ def measure_again(measured: Measurements, stack: Stack) -> None:
     add(measured, f"{mode}, rollback, without an answer [s]", pause)
 
 
-def memory(pids: list[int]) -> float:
-    """Return the proportional set size of the processes together, in MB (/proc/PID/smaps_rollup)."""
-    kilobytes = 0
-    for pid in pids:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        kilobytes += sum(int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE))
-    return kilobytes / 1024
-
-
-def container_processes(stack: Stack) -> list[int]:
-    """Return the processes in the stack's containers."""
-    found = []
-    for identity in stack.compose("ps", "--quiet").split():
-        listed = subprocess.run(
-            ["docker", "top", identity, "-eo", "pid"], capture_output=True, text=True, check=True
-        )
-        found += [int(pid) for pid in listed.stdout.split()[1:]]
-    return found
+def stack_memory(stack: Stack) -> float:
+    """Return what the processes in the stack's containers take, in MB."""
+    containers = stack.compose("ps", "--quiet").split()
+    return memory([pid for identity in containers for pid in container_processes(identity)])
 
 
 def image_sizes(names: list[str]) -> float:
@@ -117,7 +104,7 @@ def image_sizes(names: list[str]) -> float:
 def measure_native(measured: Measurements, home: Path) -> None:
     """Bring a stack up from a copy of the checkout: first without a virtual environment, then with."""
     clone = home / "clone"
-    ignored = shutil.ignore_patterns(".venv", ".stack", ".git", "__pycache__", ".*_cache")
+    ignored = shutil.ignore_patterns(".venv", ".bench", ".stack", ".git", "__pycache__", ".*_cache")
     shutil.copytree(CHECKOUT, clone, ignore=ignored)
     cold = new_stack("native", home / "cold", clone)
     with removed(cold):
@@ -145,7 +132,7 @@ def measure_docker(measured: Measurements, home: Path, *, empty_build_cache: boo
         baked = re.search(r"baked in ([0-9.]+) s", stack.compose("logs", "deploy"))
         add(measured, "Docker, one bake [s]", float(baked[1]) if baked else float("nan"))
         time.sleep(5)
-        add(measured, "Docker, idle memory [MB]", memory(container_processes(stack)))
+        add(measured, "Docker, idle memory [MB]", stack_memory(stack))
         project = stack.settings["COMPOSE_PROJECT_NAME"]
         add(measured, "Docker, all images [MB]", image_sizes([f"{project}{suffix}" for suffix in IMAGES]))
         measure_again(measured, stack)

@@ -1,0 +1,33 @@
+"""What the benchmarks have in common: memory, and how repeated measurements are shown."""
+
+import re
+import statistics
+import subprocess
+from pathlib import Path
+
+
+def memory(pids: list[int]) -> float:
+    """Return the proportional set size of the processes together, in MB (/proc/PID/smaps_rollup)."""
+    kilobytes = 0
+    for pid in pids:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        kilobytes += sum(int(size) for size in re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE))
+    return kilobytes / 1024
+
+
+def container_processes(name: str) -> list[int]:
+    """Return the processes in a container, by their ids outside of it."""
+    command = ["docker", "top", name, "-eo", "pid"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [int(pid) for pid in listed.stdout.split()[1:]]
+
+
+def spread(values: list[float]) -> str:
+    """Return the median, and the range in brackets, with three digits that say something."""
+    return f"{shown(statistics.median(values))} ({shown(min(values))} to {shown(max(values))})"
+
+
+def shown(value: float) -> str:
+    """Return a number as a table shows it: at least three digits, with commas from a thousand on."""
+    decimals = next((n for n, limit in enumerate((100, 10, 1)) if value >= limit), 3)
+    return f"{value:,.{decimals}f}"
