@@ -29,7 +29,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
     -r /runtime.txt \
     && python -m compileall -q -j 0 -x '/(site-packages|tests?)/' \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-# What Compose starts in an image that is baked on this one.
+# What Compose starts: the tracking server here, the model server in an image that is baked on this one.
+COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/
 COPY --chmod=755 serving/server/ /opt/pyfunc-stack/
 RUN python -m compileall -q /opt/pyfunc-stack
 ENV HOME=/home/stack \
@@ -50,7 +51,7 @@ COPY --chmod=755 trainer/ trainer/
 COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
 ENV PYTHONPATH=/stack/trainer
 WORKDIR /stack/${MODEL_DIR}
-CMD ["python", "train.py"]
+CMD ["python", "train.py", "--wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive
@@ -61,4 +62,4 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get update && apt-get install -y --no-install-recommends \
     'docker-cli=26.1.5*' 'docker-compose=2.26.1-4*' 'docker-buildx=0.13.1*'
 WORKDIR /stack
-CMD ["python", "-m", "serving", "deploy", "--docker"]
+CMD ["python", "-m", "serving", "deploy", "--docker", "--wait"]

@@ -1,10 +1,11 @@
 """What a person does to the model server.
 
-python -m serving {deploy | promote VERSION | rollback} [--docker | --native]
+python -m serving {deploy [--wait] | promote VERSION | rollback} [--docker | --native]
 python -m serving status [--json]
 """
 
 import argparse
+import math
 import os
 import sys
 
@@ -12,7 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from serving.deploy import deploy, rollback_target
+from serving.deploy import deploy, resume, rollback_target
 from serving.registry import Registry
 from serving.status import show_status
 from stack.choice import choose_mode
@@ -21,11 +22,17 @@ from stack.docker import Docker
 from stack.errors import StackError, exit_status
 from stack.interruption import Interruption
 from stack.native import Native
+from stack.wait import not_healthy, wait_until
+
+_WAIT = "wait for the tracking server, and for the end of a training that `up` has started"
+_TRACKING_WITHIN = 120
 
 
 def run(arguments: argparse.Namespace, config: Config) -> None:
     """Run one command; StackError if it failed."""
     interruption = Interruption()
+    if arguments.command == "deploy" and arguments.wait:
+        _wait_for_tracking(config, interruption)
     mode = arguments.mode(config) if arguments.mode else choose_mode(config)
     registry = Registry(MlflowClient(), config.model_name)
     with mode.exclusive():
@@ -34,8 +41,25 @@ def run(arguments: argparse.Namespace, config: Config) -> None:
             version = arguments.version
         elif arguments.command == "rollback":
             version = rollback_target(registry, mode)
+        elif arguments.wait:
+            resume(registry, mode)
+            wait_until(
+                lambda: "training" if mode.is_training() else None,
+                timeout=math.inf,
+                on_wait=interruption.check,
+                interval=0.25,
+            )
         served = deploy(registry, mode, version, interruption.check)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
+
+
+def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
+    try:
+        wait_until(
+            lambda: not_healthy(config.tracking_url), timeout=_TRACKING_WITHIN, on_wait=interruption.check
+        )
+    except StackError as error:
+        raise StackError(f"the tracking server did not start: {error}; see its log") from error
 
 
 def parse() -> argparse.Namespace:
@@ -50,6 +74,8 @@ def parse() -> argparse.Namespace:
         command = commands.add_parser(name, prog=name, description=what)
         if name == "promote":
             command.add_argument("version", metavar="VERSION")
+        if name == "deploy":
+            command.add_argument("--wait", action="store_true", help=_WAIT)
         group = command.add_mutually_exclusive_group()
         group.add_argument("--docker", action="store_const", dest="mode", const=Docker)
         group.add_argument("--native", action="store_const", dest="mode", const=Native)

@@ -66,6 +66,14 @@ def deploy(
     return target
 
 
+def resume(registry: Registry, mode: Mode) -> None:
+    """Serve what went live last if nothing is served: for as long as another version is made ready."""
+    mode.clean_up()
+    before = _live(registry, mode)
+    if before is not None:
+        _resume(registry, mode, before)
+
+
 def rollback_target(registry: Registry, mode: Mode) -> str:
     """Return the version that `previous` names; StackError if there is none to go back to."""
     aliases = registry.aliases()
@@ -131,7 +139,6 @@ def _is_served(registry: Registry, mode: Mode, version: str) -> bool:
 
 
 def _resume(registry: Registry, mode: Mode, before: str) -> None:
-    """Serve what was served before if nothing is, so that there are answers while the next is made ready."""
     served = mode.served()
     if served is not None and served.is_healthy:
         return

@@ -3,15 +3,13 @@
 How the other parts are started with Docker, docker-compose.yml says.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, image_id, inspect_image, moment, run
+from stack.engine import Lock, containers, engine_answers, find_image, moment, run
 from stack.errors import StackError
 from stack.mode import Served, Service
 
@@ -45,6 +43,12 @@ def start_command(config: Config, service: str) -> list[str]:
     wait = ("--wait", f"--wait-timeout={_HEALTHY_WITHIN}")
     alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
     return compose_command(config, "up", "--detach", *wait, *alone, service)
+
+
+def build_command(name: str, platform: str, context: str) -> list[str]:
+    """Build the command line of a bake: build-docker's, but for a platform of ours, and without a network."""
+    options = (f"--platform={platform}", "--network=none", f"--tag={name}", f"--file={context}/Dockerfile")
+    return ["docker", "build", *options, context]
 
 
 def lock_name(config: Config) -> str:
@@ -84,26 +88,21 @@ class Docker:
         from mlflow.models import build_docker
 
         base, name = base_image(self.config), image(self.config, version)
-        if not image_id(base):
+        found, replaced = find_image(base), find_image(name)
+        if not found:
             raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
-        replaced = image_id(name)
+
+        def build(context_dir: str, image_name: str, _network: str | None = None) -> None:
+            built = run(build_command(image_name, found.platform, context_dir))
+            if built.returncode != 0:
+                raise StackError(_told_by_build(image_name, built.stdout + built.stderr))
+
         model_uri = f"models:/{self.config.model_name}/{version}"
-        with tempfile.TemporaryFile() as output:
-            try:
-                with _standard_output_to(output):
-                    build_docker(model_uri, name, env_manager="local", base_image=base)
-            except RuntimeError as error:
-                output.seek(0)
-                lines = output.read().decode(errors="replace").splitlines()
-                lines = [line for line in lines if "Requirement already satisfied" not in line]
-                raise StackError(
-                    "\n    ".join([f"baking {name} failed. The end of Docker's output:", *lines[-60:]])
-                    + "\nIf pip found no matching distribution, the lock lacks a package that the model"
-                    " needs:\nadd it to pyproject.toml, and run ./scripts/upgrade PACKAGE"
-                ) from error
-        if replaced and replaced != image_id(name):
+        with _building_by(build):
+            build_docker(model_uri, name, env_manager="local", base_image=base)
+        if replaced and find_image(name) != replaced:
             # It would stay as a nameless image. Docker refuses while a container still needs it.
-            run(["docker", "image", "rm", replaced])
+            run(["docker", "image", "rm", replaced.identity])
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -123,9 +122,9 @@ class Docker:
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; nothing if its base image is not that of today."""
-        identity, layers = inspect_image(image(self.config, version))
-        _, base = inspect_image(base_image(self.config))
-        return identity if layers[: len(base)] == base else ""
+        found, base = find_image(image(self.config, version)), find_image(base_image(self.config))
+        below = base.layers if base else []
+        return found.identity if found and found.layers[: len(below)] == below else ""
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
@@ -169,6 +168,10 @@ class Docker:
         if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
             run(["docker", "image", "rm", name])
 
+    def is_training(self) -> bool:
+        """Whether the container of the service `trainer` runs."""
+        return any(found["State"]["Running"] for found in self._containers("trainer"))
+
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
         return [self._service(name) for name in _SERVICES]
@@ -205,14 +208,22 @@ class Docker:
 
 
 @contextmanager
-def _standard_output_to(file: IO[bytes]) -> Iterator[None]:
-    """Send what this process and its children print to ``file``: hundreds of lines, if all goes well."""
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+def _building_by(build: Callable[[str, str, str | None], None]) -> Iterator[None]:
+    """Let build-docker's last step, `docker build`, be this one: its own is always for linux/amd64."""
+    from mlflow.models import docker_utils
+
+    mlflows = docker_utils.build_image_from_context
+    docker_utils.build_image_from_context = build
     try:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
         yield
     finally:
-        for descriptor, before in zip((1, 2), saved, strict=True):
-            os.dup2(before, descriptor)
-            os.close(before)
+        docker_utils.build_image_from_context = mlflows
+
+
+def _told_by_build(name: str, output: str) -> str:
+    lines = [line for line in output.splitlines() if "Requirement already satisfied" not in line]
+    return (
+        "\n    ".join([f"baking {name} failed. The end of Docker's output:", *lines[-60:]])
+        + "\nIf pip found no matching distribution, the lock lacks a package that the model needs:"
+        "\nadd it to pyproject.toml, and run ./scripts/upgrade PACKAGE"
+    )

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -34,16 +35,23 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
     )
 
 
-def inspect_image(name: str) -> tuple[str, list[str]]:
-    """Return the id of an image, and the digests of its layers from the base up; nothing if there is none."""
-    command = ["docker", "image", "inspect", "--format={{.Id}} {{json .RootFS.Layers}}", name]
-    identity, _, layers = run(command).stdout.strip().partition(" ")
-    return identity, json.loads(layers) if layers else []
+@dataclass(frozen=True)
+class Image:
+    """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up."""
+
+    identity: str
+    platform: str
+    layers: list[str]
 
 
-def image_id(name: str) -> str:
-    """Return the id of an image, or nothing if there is no image of that name."""
-    return inspect_image(name)[0]
+def find_image(name: str) -> Image | None:
+    """Return the image of that name, if there is one."""
+    command = ["docker", "image", "inspect", name]
+    found = json.loads(run(command).stdout or "[]")
+    if not found:
+        return None
+    of = found[0]
+    return Image(of["Id"], f"{of['Os']}/{of['Architecture']}", of["RootFS"]["Layers"])
 
 
 def containers(*labels: str) -> list[dict[str, Any]]:

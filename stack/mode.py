@@ -64,5 +64,8 @@ class Mode(Protocol):
     def discard(self, version: str) -> None:
         """Remove a baked version, unless something uses it."""
 
+    def is_training(self) -> bool:
+        """Whether the trainer that `up` has started is at work."""
+
     def services(self) -> list[Service]:
         """Return all the parts of the stack."""

@@ -205,11 +205,11 @@ class Native:
         return url
 
     def start_tracking(self) -> None:
-        """Start the tracking server; return when it is healthy."""
+        """Start the tracking server; it is not waited for."""
         home = self.config.home
         tracking = self.process("tracking")
         tracking.start(
-            [sys.executable, "-m", "mlflow", "server"],
+            [sys.executable, str(CHECKOUT / "tracking" / "server.py")],
             part_environment(
                 self.environ,
                 CHECKOUT / "tracking" / "server.env",
@@ -220,21 +220,37 @@ class Native:
             ),
             home,
         )
-        self.wait_for_tracking()
 
     def wait_for_tracking(self) -> None:
         """Return when the tracking server is healthy, by whomever it was started."""
         self._wait_healthy(self.process("tracking"), self.config.own_tracking_url)
 
-    def run_trainer(self) -> str:
-        """Train and register a version; return what the trainer printed."""
-        return self._run("trainer", ["train.py"], self.config.model_dir, self.config.trainer_environment())
+    @contextmanager
+    def jobs(self) -> Iterator[Callable[[str], str]]:
+        """Start the trainer and the deployment at once; each waits for what it needs, its packages imported.
 
-    def run_deploy(self) -> str:
-        """Serve the candidate, or the champion; return what was printed."""
-        return self._run(
-            "deploy", ["-m", "serving", "deploy", "--native"], CHECKOUT, self.config.client_environment()
-        )
+        Yields a function that waits for the one of that name to end, and returns what it printed; StackError
+        if it failed. What still runs in the end is stopped.
+        """
+        children = {}
+        try:
+            children["trainer"] = self._start(
+                "trainer", ["train.py", "--wait"], self.config.model_dir, self.config.trainer_environment()
+            )
+            children["deploy"] = self._start(
+                "deploy",
+                ["-m", "serving", "deploy", "--native", "--wait"],
+                CHECKOUT,
+                self.config.client_environment(),
+            )
+            yield lambda name: self._finish(name, children[name])
+        finally:
+            for name in reversed(children):
+                self.process(name).stop()
+
+    def is_training(self) -> bool:
+        """Whether the trainer that `up` has started is at work."""
+        return self.process("trainer").is_running()
 
     def watch(self, watched: set[str]) -> set[str]:
         """Return which of the servers run, to be watched next; not the model server while it may be replaced.
@@ -274,9 +290,10 @@ class Native:
         except StackError as error:
             raise failure(process, f"did not start: {error}") from error
 
-    def _run(self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> str:
-        process = self.process(name)
-        child = process.start(
+    def _start(
+        self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        return self.process(name).start(
             [sys.executable, *arguments],
             part_environment(
                 self.environ,
@@ -287,15 +304,13 @@ class Native:
             ),
             cwd,
         )
-        try:
-            while (status := _status(child)) is None:
-                self.on_wait()
-        except BaseException:
-            process.stop()
-            raise
+
+    def _finish(self, name: str, child: subprocess.Popen[bytes]) -> str:
+        while (status := _status(child)) is None:
+            self.on_wait()
         if status != 0:
-            raise failure(process, f"ended with status {status}")
-        return process.log_tail()
+            raise failure(self.process(name), f"ended with status {status}")
+        return self.process(name).log_tail()
 
 
 def unmet_requirements(file: Path) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,8 @@ from stack.native import Native
 from stack.preflight import check_machine, delete_data, prepare_home
 from stack.processes import Process, write_pid
 from stack.wait import Progress, wait_until
+
+_STOPPING = "stopping"  # the note of a supervisor that takes the stack down
 
 
 def up(config: Config, *, detach: bool) -> None:
@@ -44,6 +47,8 @@ def up(config: Config, *, detach: bool) -> None:
     native = Native(config, on_wait)
     supervisor = native.process("up")
     prepare_home(config)
+    if supervisor.is_running() and supervisor.note() == _STOPPING:
+        _step(progress, "waiting for the stack to stop", lambda: _wait_for_end(supervisor, on_wait))
     if supervisor.is_running():
         _follow_up(native, progress, supervisor)
         return
@@ -51,7 +56,7 @@ def up(config: Config, *, detach: bool) -> None:
         try:
             native.stop()  # what an `up` left behind that was killed
             check_machine(config)
-            _step(progress, "starting the tracking server", native.start_tracking)
+            native.start_tracking()
             failed = _train_and_deploy(native, progress)
             watched = native.watch({"tracking"})
             if failed is None:
@@ -64,13 +69,17 @@ def up(config: Config, *, detach: bool) -> None:
                 watched = native.watch(watched)
                 time.sleep(0.2)
         finally:
+            write_pid(lock, os.getpid(), _STOPPING)
             native.stop()
     print("==> stopped", flush=True)
 
 
+def _wait_for_end(process: Process, on_wait: Callable[[], None]) -> None:
+    wait_until(lambda: "alive" if process.is_running() else None, timeout=60, on_wait=on_wait)
+
+
 def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is running already (process {supervisor.pid()})", flush=True)
-    _step(progress, "waiting for the tracking server", native.wait_for_tracking)
     failed = _train_and_deploy(native, progress)
     if failed is not None:
         raise failed
@@ -80,14 +89,16 @@ def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
 def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
     """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed."""
     failed = []
-    for what, action in (
-        ("training the model", native.run_trainer),
-        ("baking, replaying and serving the model", native.run_deploy),
-    ):
-        try:
-            _step(progress, what, action)
-        except StackError as error:
-            failed.append(str(error))
+    with native.jobs() as finish:
+        _step(progress, "starting the tracking server", native.wait_for_tracking)
+        for what, name in (
+            ("training the model", "trainer"),
+            ("baking, replaying and serving the model", "deploy"),
+        ):
+            try:
+                _step(progress, what, partial(finish, name))
+            except StackError as error:
+                failed.append(str(error))
     return StackError("\n".join(failed)) if failed else None
 
 
@@ -147,9 +158,7 @@ def down(config: Config, *, volumes: bool) -> None:
         if supervisor.is_running() and (pid := supervisor.pid()):
             os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(StackError):  # stuck: what it started is stopped below
-                wait_until(
-                    lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
-                )
+                _wait_for_end(supervisor, progress.tick)
         native.stop()
         progress.done()
     if volumes:

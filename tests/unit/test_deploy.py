@@ -155,6 +155,9 @@ class FakeMode:
     def discard(self, version: str) -> None:
         self.world.change(lambda: self.world.images.pop(version))
 
+    def is_training(self) -> bool:
+        return False
+
     def services(self) -> list[Service]:
         return []
 

@@ -1,17 +1,23 @@
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.docker import (
     Docker,
     base_image,
+    build_command,
     compose_command,
     compose_environment,
     image,
     lock_command,
     start_command,
 )
+from stack.engine import Image
+from stack.errors import StackError
 
 CONFIG = load_config(
     {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
@@ -44,6 +50,75 @@ def test_a_model_server_is_started_anew_and_alone_and_waited_for(service: str) -
     assert command[-1] == service
 
 
+def test_a_bake_is_for_the_platform_of_its_base_and_has_no_network() -> None:
+    command = build_command("mine/wine:3", "linux/arm64", "context")
+    assert command[:2] == ["docker", "build"]
+    assert {"--platform=linux/arm64", "--network=none", "--tag=mine/wine:3"} <= set(command)
+    assert command[-2:] == ["--file=context/Dockerfile", "context"]
+
+
+@pytest.fixture
+def registered(tmp_path: Path) -> Iterator[None]:
+    """Register a model as wine, version 1, in a registry of its own."""
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = mlflow.create_experiment("bake", (tmp_path / "artifacts").as_uri())
+    code = tmp_path / "model.py"
+    code.write_text(
+        "import mlflow\n\nclass Same(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n        return model_input\n\n"
+        "mlflow.models.set_model(Same())\n"
+    )
+    with mlflow.start_run(experiment_id=experiment):
+        mlflow.pyfunc.log_model(
+            name="artifacts",
+            python_model=str(code),
+            pip_requirements=["mlflow"],
+            registered_model_name="wine",
+        )
+    yield
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+def test_build_docker_builds_on_our_base_for_the_platform_of_it(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    asked, dockerfiles = [], []
+
+    def fake(command: list[str]) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        dockerfiles.append((Path(command[-1]) / "Dockerfile").read_text())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("stack.docker.run", fake)
+    base = Image("sha256:base", platform, [])
+    monkeypatch.setattr("stack.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
+    Docker(CONFIG).bake("1")
+    assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
+    assert "FROM mine-base\n" in dockerfiles[0]
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_bake_that_fails_shows_what_docker_said_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "Requirement already satisfied: mlflow\nERROR: No matching distribution found for leftpad"
+    failed = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr("stack.docker.run", lambda _command: failed)
+    monkeypatch.setattr("stack.docker.find_image", lambda _name: Image("sha256:base", "linux/amd64", []))
+    with pytest.raises(StackError) as raised:
+        Docker(CONFIG).bake("1")
+    assert "baking mine/wine:1 failed" in str(raised.value)
+    assert "No matching distribution found for leftpad" in str(raised.value)
+    assert "./scripts/upgrade PACKAGE" in str(raised.value)
+    assert "already satisfied" not in str(raised.value)
+
+
+def test_a_bake_without_a_base_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.docker.find_image", lambda _name: None)
+    with pytest.raises(StackError, match="mine-base to bake on does not exist; run: docker compose build"):
+        Docker(CONFIG).bake("1")
+
+
 def test_the_lock_is_an_image_that_is_there_and_ends_with_its_input() -> None:
     command = lock_command(CONFIG)
     assert command[:2] == ["docker", "run"]
@@ -73,6 +148,9 @@ def test_compose_is_told_the_version_and_the_settings() -> None:
 def test_an_image_on_an_older_base_counts_as_not_baked(
     monkeypatch: pytest.MonkeyPatch, base: list[str], layers: list[str], found: str
 ) -> None:
-    known = {"mine-base": ("sha256:base", base), "mine/wine:3": ("sha256:it", layers)}
-    monkeypatch.setattr("stack.docker.inspect_image", known.__getitem__)
+    known = {
+        "mine-base": Image("sha256:base", "linux/amd64", base) if base else None,
+        "mine/wine:3": Image("sha256:it", "linux/amd64", layers),
+    }
+    monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
     assert Docker(CONFIG).image_id("3") == found

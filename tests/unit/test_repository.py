@@ -32,7 +32,7 @@ def test_services_start_in_one_direction() -> None:
         "tracking": [],
         "trainer": ["tracking"],
         "deploy": ["trainer"],
-        "serving": ["trainer", "deploy"],
+        "serving": ["tracking", "trainer", "deploy"],
         "trial": [],
     }
 

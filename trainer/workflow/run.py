@@ -27,6 +27,7 @@ from workflow.answers import answer, answer_elsewhere, as_request, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
+from workflow.server import wait_for_server
 
 REFUSED = 3
 # So many of the held-out rows are sent to the image before it goes live.
@@ -42,8 +43,10 @@ class Trained:
     verdict: Verdict
 
 
-def train(training: Training, model_name: str, *, force: bool) -> Verdict:
+def train(training: Training, model_name: str, *, force: bool, wait: bool = False) -> Verdict:
     """Train, unless nothing has changed since the last version, and make what the gate accepts a candidate.
+
+    ``wait`` is for a tracking server that starts at the same time.
 
     Raises:
         TrainingError: if the model's own code fails, or does not give what it must.
@@ -56,6 +59,8 @@ def train(training: Training, model_name: str, *, force: bool) -> Verdict:
             raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
         mark = fingerprint(training, data)
         request = json.loads(as_request(data.features(data.held_out).head(REPLAY_ROWS)))
+    if wait:
+        wait_for_server(mlflow.get_tracking_uri())
     client = MlflowClient()
     versions = client.search_model_versions(
         f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
@@ -256,6 +261,7 @@ def main(training: Training) -> int:
     """Run one training; return 0 if its version may be deployed, 1 if it failed, 3 if the gate refused it."""
     parser = argparse.ArgumentParser(prog="train.py", description="Train, judge and register the model.")
     parser.add_argument("--force", action="store_true", help="train although nothing has changed")
+    parser.add_argument("--wait", action="store_true", help="wait for the tracking server to start")
     arguments = parser.parse_args()
     uri = mlflow.get_tracking_uri()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -270,7 +276,9 @@ def main(training: Training) -> int:
                 " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
             )
         training = replace(training, gate=_configured(training.gate))
-        verdict = train(training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force)
+        verdict = train(
+            training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
+        )
     except TrainingError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
