@@ -213,7 +213,7 @@ def _building_by(build: Callable[[str, str, str | None], None]) -> Iterator[None
     from mlflow.models import docker_utils
 
     mlflows = docker_utils.build_image_from_context
-    docker_utils.build_image_from_context = build
+    docker_utils.build_image_from_context = build  # type: ignore[assignment]
     try:
         yield
     finally:
