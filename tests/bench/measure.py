@@ -24,7 +24,9 @@ def container_processes(name: str) -> list[int]:
 
 
 def spread(values: list[float]) -> str:
-    """Return the median, and the range in brackets, with three digits that say something."""
+    """Return the median, and the range in brackets if there is one, with three digits that say something."""
+    if len(values) == 1:
+        return shown(values[0])
     return f"{shown(statistics.median(values))} ({shown(min(values))} to {shown(max(values))})"
 
 

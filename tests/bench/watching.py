@@ -3,7 +3,8 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.e2e.stacks import CLASSES, EXAMPLE
 
 # Looking takes a share of the two cores, so it is not done more often than a tenth of a second needs.
 _EVERY = 0.05  # seconds
+_PATIENCE = 2  # seconds; a connection that a stopped server had taken must not hide the next one's answer
 _RIGHT_WITHIN = 60  # seconds after the end of the command
 _REQUEST = http_request("/invocations", EXAMPLE.encode())
 
@@ -27,7 +29,7 @@ def answers_right(port: int) -> bool:
 
     """
     try:
-        status, body = ask(port, _REQUEST)
+        status, body = ask(port, _REQUEST, _PATIENCE)
     except (OSError, StackError):
         return False
     if status != 200:
@@ -82,6 +84,16 @@ class Watched:
     pause: float = 0.0
     """The longest time without a right answer [s], from the first on."""
 
+    def note_answer(self, version: str, asked: float, last: float) -> float:
+        """Note a right answer of now, asked for at ``asked``; ``last`` was the one before. Return now."""
+        now = time.time()
+        if self.answered:
+            self.pause = max(self.pause, now - last)
+        self.answered.setdefault(version, now)
+        if self.ended and asked >= self.ended:
+            self.settled = now
+        return now
+
 
 @dataclass
 class Watcher:
@@ -104,18 +116,7 @@ class Watcher:
         last = watched.since
         if served:
             watched.answered[served] = last
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        reader = threading.Thread(target=_read, args=(process, watched.lines), daemon=True)
-        reader.start()
-        try:
+        with _started(command, cwd, environment, watched) as process:
             while not watched.settled:
                 self._note_end(process, watched)
                 for tail in tails:
@@ -124,16 +125,8 @@ class Watcher:
                     watched.healthy = time.time()
                 asked = time.time()
                 if version := self.version():
-                    now = time.time()
-                    watched.pause = max(watched.pause, now - last if watched.answered else 0)
-                    watched.answered.setdefault(version, now)
-                    last = now
-                    if watched.ended and asked >= watched.ended:
-                        watched.settled = now
+                    last = watched.note_answer(version, asked, last)
                 time.sleep(_EVERY)
-        finally:
-            process.kill()
-            reader.join(timeout=5)
         return watched
 
     def _note_end(self, process: subprocess.Popen[str], watched: Watched) -> None:
@@ -145,6 +138,29 @@ class Watcher:
             if process.returncode != 0:
                 text = "\n".join(line.text for line in watched.lines)
                 raise StackError(f"{process.args!r} exited {process.returncode}:\n{text[-3000:]}")
+
+
+@contextmanager
+def _started(
+    command: list[str], cwd: Path, environment: Mapping[str, str], watched: Watched
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a command whose output is noted; it does not outlive the block."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    reader = threading.Thread(target=_read, args=(process, watched.lines), daemon=True)
+    reader.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        reader.join(timeout=5)
 
 
 def _read(process: subprocess.Popen[str], lines: list[Line]) -> None:
