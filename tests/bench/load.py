@@ -41,13 +41,14 @@ class Client:
 
     port: int
     request: bytes
+    patience: float = _PATIENCE
     connection: socket.socket = field(init=False)
     sent_at: float = 0.0
     _received: bytes = b""
 
     def connect(self) -> None:
         """Open the connection."""
-        self.connection = socket.create_connection((_HOST, self.port), timeout=_PATIENCE)
+        self.connection = socket.create_connection((_HOST, self.port), timeout=self.patience)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
@@ -86,9 +87,15 @@ class Client:
         return head, body
 
 
-def ask(port: int, request: bytes) -> tuple[int, bytes]:
-    """Send one request on a connection of its own; return status and body of the answer."""
-    client = Client(port, request)
+def ask(port: int, request: bytes, patience: float = _PATIENCE) -> tuple[int, bytes]:
+    """Send one request on a connection of its own; return status and body of the answer.
+
+    Raises:
+        OSError: if there is none, also if nothing comes for ``patience`` seconds.
+        StackError: if the server closes the connection instead.
+
+    """
+    client = Client(port, request, patience)
     client.connect()
     with client.connection:
         client.send()

@@ -1,8 +1,9 @@
-"""What the benchmarks have in common: memory, and how repeated measurements are shown."""
+"""What the benchmarks have in common: memory, how repeated measurements are shown, and what was aimed at."""
 
 import re
 import statistics
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -23,7 +24,9 @@ def container_processes(name: str) -> list[int]:
 
 
 def spread(values: list[float]) -> str:
-    """Return the median, and the range in brackets, with three digits that say something."""
+    """Return the median, and the range in brackets if there is one, with three digits that say something."""
+    if len(values) == 1:
+        return shown(values[0])
     return f"{shown(statistics.median(values))} ({shown(min(values))} to {shown(max(values))})"
 
 
@@ -31,3 +34,23 @@ def shown(value: float) -> str:
     """Return a number as a table shows it: at least three digits, with commas from a thousand on."""
     decimals = next((n for n, limit in enumerate((100, 10, 1)) if value >= limit), 3)
     return f"{value:,.{decimals}f}"
+
+
+def table(heads: list[str], lines: list[list[str]]) -> Iterator[str]:
+    """Yield a Markdown table, and an empty line."""
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(line)} |" for line in lines)
+    yield ""
+
+
+def wanted(bound: float, *, at_least: bool) -> str:
+    """Say a bound in words."""
+    return f"{'at least' if at_least else 'at most'} {bound:g}"
+
+
+def verdict(found: list[float], bound: float, *, at_least: bool) -> str:
+    """Say whether the median of what was found meets the bound; if not, by how much of it that is missed."""
+    ratio = statistics.median(found) / bound
+    is_met = ratio >= 1 if at_least else ratio <= 1
+    return "met" if is_met else f"missed by {abs(ratio - 1):.0%}"

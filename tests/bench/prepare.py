@@ -18,7 +18,7 @@ from tests.bench.servers import PEERS, THREADS
 
 _PULLED_WITHIN = 300  # seconds
 _PROGRAMS = Path(sys.executable).parent
-_BUILD = (
+BUILD = (
     "import sys; from mlflow.models import build_docker;"
     " build_docker(sys.argv[1], sys.argv[2], env_manager='local', base_image=sys.argv[3])"
 )
@@ -88,7 +88,7 @@ def stock_image(model: Path) -> Iterator[str]:
     base = base_image()
     say(f"building MLflow's stock image on {base} (about 90 s)")
     try:
-        run([sys.executable, "-c", _BUILD, str(model), name, base])
+        run([sys.executable, "-c", BUILD, str(model), name, base])
         yield name
     finally:
         subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True)
@@ -106,7 +106,7 @@ def baked_image(model: Path) -> Iterator[str]:
     say("building this stack's base image, and the model's on it")
     try:
         run(["docker", "compose", f"--project-name={name}", "build", "tracking"])
-        run([sys.executable, "-c", _BUILD, str(model), name, f"{name}-base"])
+        run([sys.executable, "-c", BUILD, str(model), name, f"{name}-base"])
         yield name
     finally:
         subprocess.run(["docker", "image", "rm", "--force", name, f"{name}-base"], capture_output=True)

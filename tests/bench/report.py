@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.measure import spread
+from tests.bench.measure import spread, table
 from tests.bench.prepare import base_image
 from tests.bench.results import (
     CELLS,
@@ -38,14 +38,6 @@ HEADLINES: Mapping[str, Measure] = {
     "idle memory": lambda run, server: run.footprints[server].idle,
     "start-up": lambda run, server: run.footprints[server].start,
 }
-
-
-def table(heads: list[str], lines: list[list[str]]) -> Iterator[str]:
-    """Yield a Markdown table, and an empty line."""
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(line)} |" for line in lines)
-    yield ""
 
 
 def loads(runs: list[Run], peers: list[Peer]) -> Iterator[str]:

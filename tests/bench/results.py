@@ -1,10 +1,10 @@
 """What was measured, and what can be said from it: ratios between servers, and whether a target is met."""
 
-import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.bench.load import Load
+from tests.bench.measure import verdict, wanted
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,11 @@ class Target:
     @property
     def wanted(self) -> str:
         """The bound, in words."""
-        return f"{'at least' if self.at_least else 'at most'} {self.bound:g}"
+        return wanted(self.bound, at_least=self.at_least)
 
     def verdict(self, found: list[float]) -> str:
         """Say whether the median of the ratios meets the bound; if not, by how much it is missed."""
-        ratio = statistics.median(found) / self.bound
-        is_met = ratio >= 1 if self.at_least else ratio <= 1
-        return "met" if is_met else f"missed by {abs(ratio - 1):.0%}"
+        return verdict(found, self.bound, at_least=self.at_least)
 
 
 def targets(stock: str, workers: dict[str, int]) -> Iterator[Target]:

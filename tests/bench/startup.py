@@ -1,149 +1,155 @@
-"""Measure the start of the stack: from the command to the first right answer, and what it then takes.
+"""Measure the start of the stack, phase by phase, beside the tutorial's own way; what it then takes, too.
 
-python -m tests.bench.startup [--runs N] [--empty-build-cache]
+python -m tests.bench.startup [--runs N] [--empty-build-cache] [--only NAME,NAME]
+
+Each run measures native, Docker and the tutorial's way one after the other, so that what slows the machine
+for a while slows all of them, and a ratio says more than a time.
 """
 
 import argparse
-import json
-import re
+import os
 import shutil
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-
-import requests
 
 from stack.config import CHECKOUT
 from stack.errors import StackError, exit_status
-from tests.bench.measure import container_processes, memory
-from tests.e2e.stacks import CLASSES, Stack, missing_docker, native_processes, new_stack, removed
+from tests.bench.prepare import base_image, say
+from tests.bench.situations import Measured, Note, empty_build_cache
+from tests.bench.startup_report import DOCKER, NATIVE, TUTORIAL, Run, report
+from tests.bench.tutorial_way import programs, tutorial
+from tests.e2e.stacks import missing_docker, new_stack, removed
 
-Measurements = dict[str, list[float]]
-IMAGES = ("-base", "-trainer", "-deploy", "/iris:1")
-
-
-def add(measured: Measurements, what: str, value: float) -> None:
-    """Keep a value and show it, so that a long benchmark can be followed."""
-    measured.setdefault(what, []).append(value)
-    print(f"    {what}: {value:.1f}", file=sys.stderr, flush=True)
+WAYS = ("native", "docker", "tutorial")
+ENVIRONMENTS = CHECKOUT / ".bench"
+_IGNORED = (".venv", ".bench", ".stack", ".git", ".env", "__pycache__", ".*_cache")
 
 
-def time_of(action: Callable[[], object]) -> float:
-    """Return how long ``action`` takes, in seconds."""
-    since = time.monotonic()
-    action()
-    return time.monotonic() - since
+def clone(home: Path, *, with_packages: bool) -> Path:
+    """Copy the checkout, so that its model can be changed; without or with its virtual environment."""
+    made = home / "clone"
+    shutil.copytree(CHECKOUT, made, ignore=shutil.ignore_patterns(*_IGNORED))
+    if with_packages:
+        (made / ".venv").symlink_to(CHECKOUT / ".venv")
+    return made
 
 
-def up_to_the_first_right_answer(stack: Stack) -> None:
-    """Bring the stack up, and ask for predictions."""
-    stack.up()
-    if stack.predictions() != CLASSES:
-        raise StackError("the stack gave a wrong answer, so its time means nothing")
-
-
-def longest_pause(stack: Stack, action: Callable[[], object]) -> float:
-    """Return the longest time without an answer while ``action`` runs, in seconds."""
-    last, longest = time.monotonic(), 0.0
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(action)
-        while not running.done():
-            try:
-                is_right = stack.predictions() == CLASSES
-            except requests.RequestException:
-                time.sleep(0.02)
-                continue
-            if not is_right:
-                raise StackError("the stack gave a wrong answer, so its time means nothing")
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-        running.result()
-    return longest
-
-
-def measure_again(measured: Measurements, stack: Stack) -> None:
-    """Measure on a stack that is up: an `up` where nothing changed, a new version, a rollback."""
-    mode = "Docker" if stack.mode == "docker" else "native"
-    add(
-        measured,
-        f"{mode}, up again, nothing changed [s]",
-        time_of(lambda: up_to_the_first_right_answer(stack)),
-    )
-    stack.script("train", "--force")
-    add(measured, f"{mode}, deploy a new version [s]", time_of(lambda: stack.script("deploy")))
-    add(measured, f"{mode}, rollback [s]", time_of(lambda: stack.script("rollback")))
-    pause = longest_pause(stack, lambda: stack.script("rollback"))
-    add(measured, f"{mode}, rollback, without an answer [s]", pause)
-
-
-def stack_memory(stack: Stack) -> float:
-    """Return what the processes in the stack's containers take, in MB."""
-    containers = stack.compose("ps", "--quiet").split()
-    return memory([pid for identity in containers for pid in container_processes(identity)])
-
-
-def image_sizes(names: list[str]) -> float:
-    """Return the size of images together, each layer counted once, in MB."""
-    layers: dict[tuple[str, ...], int] = {}
-    for name in names:
-        shown = "{{json .}}"
-        command = ["docker", "history", "--no-trunc", "--human=false", "--format", shown, name]
-        history = subprocess.run(command, capture_output=True, text=True, check=True)
-        rows = [json.loads(line) for line in reversed(history.stdout.splitlines())]
-        # What makes a layer the same one is how it was made, and on what.
-        steps = [f"{row['CreatedAt']} {row['CreatedBy']}" for row in rows]
-        layers |= {tuple(steps[: n + 1]): int(row["Size"]) for n, row in enumerate(rows)}
-    return sum(layers.values()) / 1e6
-
-
-def measure_native(measured: Measurements, home: Path) -> None:
-    """Bring a stack up from a copy of the checkout: first without a virtual environment, then with."""
-    clone = home / "clone"
-    ignored = shutil.ignore_patterns(".venv", ".bench", ".stack", ".git", "__pycache__", ".*_cache")
-    shutil.copytree(CHECKOUT, clone, ignore=ignored)
-    cold = new_stack("native", home / "cold", clone)
-    with removed(cold):
-        add(measured, "native, from a clone [s]", time_of(lambda: up_to_the_first_right_answer(cold)))
-    warm = new_stack("native", home / "warm", clone)
-    with removed(warm):
-        add(measured, "native, packages installed [s]", time_of(lambda: up_to_the_first_right_answer(warm)))
-        time.sleep(5)
-        add(measured, "native, idle memory [MB]", memory(native_processes(warm)))
-        measure_again(measured, warm)
-
-
-def measure_docker(measured: Measurements, home: Path, *, empty_build_cache: bool) -> None:
-    """Bring a stack up in Docker: first with an empty build cache, if wanted, then with the images there."""
-    stack = new_stack("docker", home)
+def measure_native(home: Path, note: Note) -> None:
+    """Start first without a virtual environment, then with."""
+    stack = new_stack("native", home / "state", clone(home, with_packages=False))
+    measured = Measured(stack, note)
     with removed(stack):
-        if empty_build_cache:
-            # `build --no-cache` would not do: it builds the shared layers once for each service.
-            subprocess.run(["docker", "builder", "prune", "-af"], stdout=subprocess.DEVNULL, check=True)
-            add(measured, "Docker, from a clone [s]", time_of(lambda: up_to_the_first_right_answer(stack)))
+        measured.up("cold")
+        stack.down("--volumes")
+        measured.up("warm")
+        measured.follow_ups()
+
+
+def measure_docker(home: Path, note: Note, *, cold: bool) -> None:
+    """Start first with an empty build cache, if wanted, then with the images there."""
+    stack = new_stack("docker", home / "state", clone(home, with_packages=True))
+    measured = Measured(stack, note)
+    with removed(stack):
+        if cold:
+            empty_build_cache()
+            measured.up("cold")
             stack.down("--volumes")
         else:
             stack.compose("build")
-        add(measured, "Docker, images built [s]", time_of(lambda: up_to_the_first_right_answer(stack)))
-        baked = re.search(r"baked in ([0-9.]+) s", stack.compose("logs", "deploy"))
-        add(measured, "Docker, one bake [s]", float(baked[1]) if baked else float("nan"))
-        time.sleep(5)
-        add(measured, "Docker, idle memory [MB]", stack_memory(stack))
-        project = stack.settings["COMPOSE_PROJECT_NAME"]
-        add(measured, "Docker, all images [MB]", image_sizes([f"{project}{suffix}" for suffix in IMAGES]))
-        measure_again(measured, stack)
+        measured.up("warm")
+        measured.follow_ups()
 
 
-def report(measured: Measurements, runs: int) -> None:
-    """Print a Markdown table of medians and ranges."""
-    print(f"| measured, {runs} runs | median | min to max |\n|---|---|---|")
-    for what, values in measured.items():
-        middle = statistics.median(values)
-        print(f"| {what} | {middle:.1f} | {min(values):.1f} to {max(values):.1f} |")
+@dataclass
+class TutorialWay:
+    """Measures the tutorial's way; warm is a second build, whose first layers are there."""
+
+    programs: Path
+    has_layers: bool = False
+
+    def measure(self, home: Path, note: Note, *, cold: bool) -> None:
+        """Do it from nothing, if wanted, and then with the layers there that are the same for each model."""
+        if cold or not self.has_layers:
+            if cold:
+                empty_build_cache()
+            else:
+                say("building the layers of MLflow's image, which do not count (about 90 s)")
+            with tutorial(home / "cold", self.programs, note if cold else _forget) as way:
+                way.first("cold")
+            self.has_layers = True
+        with tutorial(home / "warm", self.programs, note) as way:
+            way.first("warm")
+            way.follow_ups()
+
+
+def _forget(_situation: str, _row: str, _value: float) -> None:
+    pass
+
+
+def notebook(run: Run, column: str) -> Note:
+    """Return what notes a value, and shows it, so that a long benchmark can be followed."""
+
+    def note(situation: str, row: str, value: float) -> None:
+        run.found[situation, row, column] = value
+        print(f"    {column}, {situation}, {row}: {value:.1f}", file=sys.stderr, flush=True)
+
+    return note
+
+
+Way = Callable[[Path, Note], None]
+
+
+def ways(chosen: list[str], *, cold: bool) -> tuple[dict[str, Way], list[str]]:
+    """Return what measures each column, and why others are not measured."""
+    found: dict[str, Way] = {NATIVE: measure_native} if "native" in chosen else {}
+    missing = []
+    without = missing_docker() or ("" if os.geteuid() == 0 else "reading a container's memory takes root")
+    if "docker" in chosen and not without:
+        found[DOCKER] = lambda home, note: measure_docker(home, note, cold=cold)
+    if "tutorial" in chosen and not without:
+        try:
+            way = TutorialWay(programs(ENVIRONMENTS))
+            found[TUTORIAL] = lambda home, note: way.measure(home, note, cold=cold)
+        except StackError as error:
+            missing.append(f"- the tutorial's way is not measured: {error}")
+    if without and {"docker", "tutorial"} & set(chosen):
+        missing.append(f"- Docker and the tutorial's way are not measured: {without}")
+    return found, missing
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    load = os.getloadavg()[0]
+    measured, missing = ways(arguments.only, cold=arguments.empty_build_cache)
+    runs = []
+    for number in range(arguments.runs):
+        say(f"run {number + 1} of {arguments.runs}")
+        run = Run()
+        for column, measure in measured.items():
+            say(column)
+            with tempfile.TemporaryDirectory(prefix="bench-") as home:
+                measure(Path(home), notebook(run, column))
+        runs.append(run)
+    print(
+        f"{os.cpu_count()} cores, load average before: {load:.1f}; medians (min to max) of {len(runs)} runs"
+    )
+    if TUTORIAL in measured:
+        print(f"- the tutorial's image lies on {base_image()}; warm, the layers before the model's are there")
+    print("\n".join([*missing, "", *report(runs)]))
+
+
+def some_ways(names: str) -> list[str]:
+    """Return the ways of these names, which have commas between them; as argparse's types are written."""
+    chosen = names.split(",")
+    if unknown := set(chosen) - set(WAYS):
+        raise argparse.ArgumentTypeError(
+            f"expected some of {', '.join(WAYS)}, found {', '.join(sorted(unknown))}"
+        )
+    return chosen
 
 
 def main() -> int:
@@ -151,23 +157,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench startup", description="Measure the start of the stack.")
     parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
     parser.add_argument("--empty-build-cache", action="store_true", help="also start with no layer built")
+    every = ",".join(WAYS)
+    parser.add_argument("--only", type=some_ways, default=every, help=f"what to measure (default {every})")
     arguments = parser.parse_args()
-    modes: list[Callable[[Measurements, Path], None]] = [measure_native]
-    if reason := missing_docker():
-        print(f"Docker is not measured: {reason}", file=sys.stderr)
-    else:
-        modes.append(partial(measure_docker, empty_build_cache=arguments.empty_build_cache))
-
-    def command() -> None:
-        measured: Measurements = {}
-        for number in range(arguments.runs):
-            print(f"==> run {number + 1} of {arguments.runs}", file=sys.stderr, flush=True)
-            for measure in modes:
-                with tempfile.TemporaryDirectory() as home:
-                    measure(measured, Path(home))
-        report(measured, arguments.runs)
-
-    return exit_status("bench", command)
+    if arguments.runs < 1:
+        parser.error("expected at least one run")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped and removed then, too
+    return exit_status("bench", lambda: compare(arguments))
 
 
 if __name__ == "__main__":
