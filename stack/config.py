@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from stack.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+ENV_FILE = CHECKOUT / ".env"
 _GATE = ("GATE_THRESHOLD", "GATE_TOLERANCE")
 _SERVER = (
     "SERVER_WORKERS",
@@ -68,18 +69,32 @@ class Config:
         return {**self.client_environment(), **self.gate, "PYTHONPATH": str(CHECKOUT / "trainer")}
 
 
-def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = CHECKOUT / ".env") -> Config:
+def read_env_file(env_file: Path = ENV_FILE) -> dict[str, str | None]:
+    """Return what the file sets, which need not be there.
+
+    Raises:
+        StackError: if it can't be read.
+
+    """
+    try:
+        return dotenv_values(env_file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StackError(f"can't read {env_file} ({error}); mend or remove it") from error
+
+
+def load_values(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FILE) -> dict[str, str]:
+    """Read everything that is set; the environment goes before the file, and an empty value is none."""
+    return {name: value for name, value in (read_env_file(env_file) | dict(environ)).items() if value}
+
+
+def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FILE) -> Config:
     """Read the settings; the environment goes before the file, and an empty value is none, as for Compose.
 
     Raises:
         StackError: if a value can't be used.
 
     """
-    try:
-        from_file = dotenv_values(env_file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"can't read {env_file} ({error}); mend or remove it") from error
-    values = {name: value for name, value in (from_file | dict(environ)).items() if value}
+    values = load_values(environ, env_file)
     tracking_port = _port(values, "TRACKING_PORT", "5000")
     serving_port = _port(values, "SERVING_PORT", "5002")
     if tracking_port == serving_port:

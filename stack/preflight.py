@@ -7,12 +7,12 @@ import tempfile
 from stack.config import Config
 from stack.errors import StackError
 
-_NEEDED_BYTES = 200 * 1024**2
-
+# What the stack without Docker needs to start at all.
+NEEDED_BYTES = 200 * 1024**2
 
 # What lies in the state directory; the marker tells that it is ours, so that it may be deleted.
-_MARKER = ".pyfunc-stack"
-_DATA = ("mlflow.db", "mlflow.db-journal", "artifacts", "models", "logs", "run", _MARKER)
+MARKER = ".pyfunc-stack"
+_DATA = ("mlflow.db", "mlflow.db-journal", "artifacts", "models", "logs", "run", MARKER)
 
 
 def prepare_home(config: Config) -> None:
@@ -25,12 +25,12 @@ def prepare_home(config: Config) -> None:
     home = config.home
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / _MARKER).exists():
+        if not (home / MARKER).exists():
             if any(home.iterdir()):
                 raise StackError(
                     f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
                 )
-            (home / _MARKER).touch()
+            (home / MARKER).touch()
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
@@ -47,7 +47,7 @@ def delete_data(config: Config) -> None:
         StackError: if something can't be deleted.
 
     """
-    if not (config.home / _MARKER).exists():
+    if not (config.home / MARKER).exists():
         return
     try:
         for name in _DATA:
@@ -70,9 +70,9 @@ def check_machine(config: Config) -> None:
 
     """
     free = shutil.disk_usage(config.home).free
-    if free < _NEEDED_BYTES:
+    if free < NEEDED_BYTES:
         raise StackError(
-            f"the disk of {config.home} is full: expected {_NEEDED_BYTES // 1024**2} MB free, found"
+            f"the disk of {config.home} is full: expected {NEEDED_BYTES // 1024**2} MB free, found"
             f" {free // 1024**2} MB; make room, or set STACK_HOME to a directory on another disk"
         )
     for setting, port, part in (
@@ -83,13 +83,20 @@ def check_machine(config: Config) -> None:
 
 
 def _check_port(setting: str, port: int, part: str) -> None:
+    if error := port_error(port):
+        raise StackError(
+            f"{part} can't listen on port {port} ({error.strerror}); stop what uses it,"
+            f" or set {setting} to another port"
+        ) from error
+
+
+def port_error(port: int) -> OSError | None:
+    """Return what keeps a server from listening on this port of this machine; None if nothing does."""
     with socket.socket() as probe:
         # As the servers do, so that a connection that is still closing does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise StackError(
-                f"{part} can't listen on port {port} ({error.strerror}); stop what uses it,"
-                f" or set {setting} to another port"
-            ) from error
+            return error
+    return None

@@ -131,6 +131,7 @@ def test_every_script_has_help_and_is_in_the_readme(script: Path) -> None:
     [
         "bench",
         "deploy",
+        "doctor",
         "down",
         "infer",
         "lint",

@@ -1,0 +1,160 @@
+"""Look at this machine, and at what the stack has left on it; change nothing.
+
+python -m stack.doctor [--docker | --native]
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
+from stack.docker import base_image
+from stack.doctor import engine, machine, network, state
+from stack.doctor.engine import Docker, ask, look_at_docker
+from stack.doctor.finding import Finding, fix, ok, skip
+from stack.engine import moment
+from stack.errors import StackError, exit_status
+
+# What is checked, for the line that says that it could not be, and the check.
+Check = tuple[str, Callable[[], Finding]]
+
+
+def check_python(found: tuple[int, int] = sys.version_info[:2]) -> Finding:
+    """Whether .venv was made with a Python that the lock holds for."""
+    text = ".".join(map(str, found))
+    if not (3, 11) <= found < (3, 14):
+        return fix(f".venv has Python {text}: delete it, and set PYTHON to a Python 3.11, 3.12 or 3.13")
+    return ok(f"Python {text} in .venv")
+
+
+def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
+    """List the checks for one mode, or for both."""
+    yield "Python", check_python
+    docker = look_at_docker()
+    if mode != "native":
+        yield from docker_checks(docker, environ, is_wanted=mode == "docker")
+    yield (
+        "this machine's clock",
+        lambda: machine.check_clock(datetime.now(UTC), machine.newest_change(CHECKOUT)),
+    )
+    yield "proxy", lambda: network.check_shell_proxy(environ)
+    try:
+        config = load_config()
+    except StackError as error:
+        reason = str(error)
+        yield "settings", lambda: fix(reason)
+        yield "the rest", lambda: skip("ports, disk and data: not checked before the settings are right")
+        return
+    yield "settings", lambda: state.check_names(read_env_file(), state.known_settings())
+    yield from port_checks(config, docker)
+    if mode != "docker":
+        yield "disk", lambda: machine.check_home_disk(config.home)
+        yield "state directory", lambda: state.check_home(config.home)
+        yield "database", lambda: state.check_native_database(config.home, state.known_revisions())
+    if mode != "native" and docker.is_usable:
+        yield from data_checks(config, docker, environ)
+
+
+def docker_checks(docker: Docker, environ: Mapping[str, str], *, is_wanted: bool) -> Iterator[Check]:
+    """List what concerns Docker, whatever the settings are; no more than one where it can't be used."""
+    yield "Docker engine", lambda: engine.check_engine(docker, is_wanted=is_wanted)
+    if docker.command and not docker.is_podman:
+        yield "Compose", lambda: engine.check_compose(docker)
+    if not docker.is_usable:
+        return
+    file = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    yield "the engine's socket", lambda: engine.check_socket(docker, load_values().get("DOCKER_SOCKET"))
+    yield (
+        "the engine's clock",
+        lambda: machine.check_engine_clock(docker.asked, moment(docker.info["SystemTime"]), docker.answered),
+    )
+    yield (
+        "Docker's disk",
+        lambda: machine.check_docker_disk(docker.info["DockerRootDir"], is_local=docker.is_local),
+    )
+    yield "proxy in containers", lambda: network.check_container_proxy(file, docker.endpoint)
+
+
+def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
+    """List the ports, and the tracking server behind the first."""
+
+    def check(setting: str, port: int) -> Finding:
+        return machine.check_port(
+            setting,
+            port,
+            container=engine.publisher(port) if docker.is_usable else None,
+            project=config.project,
+            own=state.own_processes(config.home),
+        )
+
+    yield "TRACKING_PORT", lambda: check("TRACKING_PORT", config.tracking_port)
+    yield "SERVING_PORT", lambda: check("SERVING_PORT", config.serving_port)
+    is_own = config.tracking_url == config.own_tracking_url
+    yield "tracking server", lambda: network.check_tracking(config.tracking_url, is_own=is_own)
+    publisher = engine.publisher(config.tracking_port) if docker.is_usable else None
+    if publisher and publisher.project == config.project:
+        yield (
+            "tracking server in Docker",
+            lambda: network.check_tracking(config.own_tracking_url, is_own=True, host="tracking:5000"),
+        )
+
+
+def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> Iterator[Check]:
+    """List what concerns this stack's images and volume."""
+    base, volume = base_image(config), f"{config.project}_mlflow"
+    has_base = not ask("image", "inspect", base).error
+
+    def check_proxy() -> Finding:
+        first = re.search(r"^ARG PYTHON_IMAGE=(\S+)", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+        has_first = has_base or bool(first and not ask("image", "inspect", first[1]).error)
+        return network.check_engine_proxy(environ, docker.info, has_base_image=has_first)
+
+    def check_database() -> Finding:
+        if ask("volume", "inspect", volume).error:
+            return skip(f"the database in the volume {volume}: not there yet")
+        if not has_base:
+            return skip(f"the database in the volume {volume}: there is no image yet to read it with")
+        revision = ask(*state.read_command(volume, base))
+        return state.check_docker_database(volume, revision, state.known_revisions())
+
+    yield "the engine's proxy", check_proxy
+    yield "the database in Docker", check_database
+
+
+def find(name: str, check: Callable[[], Finding]) -> Finding:
+    """Make a check; one that fails itself says so in its line, so that the others are made all the same."""
+    try:
+        return check()
+    except Exception as error:
+        return skip(f"{name}: could not be checked ({type(error).__name__}: {error})")
+
+
+def main() -> int:
+    """Print a line for each check; return 1 if there is something to be fixed."""
+    parser = argparse.ArgumentParser(prog="doctor", description="Find what keeps the stack from working.")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--docker", action="store_const", dest="mode", const="docker")
+    group.add_argument("--native", action="store_const", dest="mode", const="native")
+    mode = parser.parse_args().mode
+    to_fix = 0
+
+    def command() -> None:
+        nonlocal to_fix
+        for name, check in all_checks(mode, os.environ):
+            finding = find(name, check)
+            to_fix += finding.state == "fix"
+            print(finding, flush=True)
+
+    try:
+        return exit_status("doctor", command) or int(to_fix > 0)
+    except BrokenPipeError:  # as with `| head`; what is still to be written at the end would fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""What stands between a client and the stack's servers: proxies, and the hosts that the server allows."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.utils import should_bypass_proxies
+
+from stack.doctor.finding import Finding, fix, ok, skip
+from stack.wait import not_healthy
+
+_OWN = ("localhost", "127.0.0.1")
+# What a container of the stack asks by name.
+_IN_CONTAINERS = ("tracking", "trial", *_OWN)
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def _through_proxy(hosts: tuple[str, ...], no_proxy: str) -> list[str]:
+    """Return the hosts that are not exempt, by the rules that MLflow's client follows."""
+    return [host for host in hosts if not should_bypass_proxies(f"http://{host}/", no_proxy or " ")]
+
+
+def check_shell_proxy(environ: Mapping[str, str]) -> Finding:
+    """Whether a proxy of the user's shell leaves requests to this machine's own ports alone."""
+    named = [name for name in _PROXIES if environ.get(name)]
+    if not named:
+        return ok("no proxy is set in this shell")
+    if not any(name.lower() in ("http_proxy", "all_proxy") for name in named):
+        return ok(f"{named[0]} is set, and the stack's own addresses do not go through it")
+    name = "no_proxy" if environ.get("no_proxy") else "NO_PROXY"
+    if missing := _through_proxy(_OWN, environ.get(name, "")):
+        value = ",".join(filter(None, (environ.get(name), *missing)))
+        return fix(
+            f"{named[0]} is set, and {name} does not name {' and '.join(missing)}, so requests to the stack"
+            f" go to the proxy: export {name}={value}"
+        )
+    return ok(f"{named[0]} is set, and {name} keeps it from the stack's own addresses")
+
+
+def check_container_proxy(file: Path, endpoint: str) -> Finding:
+    """Whether a proxy that Docker's config.json puts into containers stays out of their own traffic."""
+    try:
+        proxies = json.loads(file.read_text()).get("proxies") or {}
+    except FileNotFoundError:
+        return ok("Docker puts no proxy into containers")
+    except (OSError, ValueError, AttributeError) as error:
+        return fix(f"can't read {file} ({error}): mend it")
+    chosen: dict[str, Any] = proxies.get(endpoint) or proxies.get("default") or {}
+    if not (chosen.get("httpProxy") or chosen.get("allProxy")):
+        return ok("Docker puts no proxy into containers")
+    no_proxy = chosen.get("noProxy") or ""
+    if missing := _through_proxy(_IN_CONTAINERS, no_proxy):
+        value = ",".join(filter(None, (no_proxy, *missing)))
+        return fix(
+            f"{file} puts a proxy into containers, and its noProxy does not name {', '.join(missing)},"
+            f' so they can\'t reach each other: set "noProxy": "{value}"'
+        )
+    return ok("Docker puts a proxy into containers, which they do not use among themselves")
+
+
+def check_engine_proxy(
+    environ: Mapping[str, str], info: Mapping[str, Any], *, has_base_image: bool
+) -> Finding:
+    """Whether the engine, which does not see the shell's proxy, has one to pull the first image by."""
+    named = [name for name in _PROXIES if environ.get(name)]
+    if named and not has_base_image and not (info.get("HttpProxy") or info.get("HttpsProxy")):
+        return fix(
+            f"{named[0]} is set in this shell, and the Docker engine, which pulls the images, has no proxy:"
+            ' set "proxies" in its daemon.json and restart it (docs.docker.com/engine/daemon/proxy)'
+        )
+    return ok("the engine needs no proxy that it does not have")
+
+
+def check_tracking(url: str, *, is_own: bool, host: str | None = None) -> Finding:
+    """Whether the tracking server at ``url`` answers as clients ask it, by its API and with their ``host``.
+
+    Its health check alone does not tell: it is answered whatever the host is.
+    """
+    name = f"the tracking server {url}"
+    if is_own and not_healthy(url):
+        return skip(f"{name} is not running")
+    try:
+        headers = {"Host": host} if host else {}
+        status = requests.get(url.rstrip("/") + _SEARCH, headers=headers, timeout=10).status_code
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        if is_own:
+            return fix(
+                f"{name} is healthy, and a client's request fails ({reason}): if a proxy is set, NO_PROXY"
+                " must name localhost and 127.0.0.1"
+            )
+        return fix(f"{name} does not answer ({reason}): start it, or correct MLFLOW_TRACKING_URI")
+    return judge_answer(name, status, host or urlsplit(url).netloc)
+
+
+def judge_answer(name: str, status: int, host: str) -> Finding:
+    """Say what the status of an answer to a request to ``host`` means."""
+    if status == 200:
+        return ok(f"{name} answers requests to {host}")
+    if status == 403:
+        # A name without a port does not match one with a port.
+        allowed = f"{host.rpartition(':')[0]}:*" if ":" in host else host
+        return fix(
+            f"{name} refuses requests to {host} (403): add {allowed} to the MLFLOW_SERVER_ALLOWED_HOSTS that"
+            " it is started with"
+        )
+    if status == 401:
+        return fix(
+            f"{name} wants a password (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return fix(f"{name} answers with status {status}: its log says why, or a proxy answered: see NO_PROXY")
