@@ -4,30 +4,69 @@
 #
 # What comes from Debian is pinned here; the `*` leaves room for Debian's own security revisions.
 ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
+ARG NGINX="nginx=1.26.3-3*"
+ARG DOCKER_TOOLS="docker-cli=26.1.5* docker-compose=2.26.1-4* docker-buildx=0.13.1*"
+
+# Where the packages come from. An address may hold a password: it is in the file that the steps below mount,
+# and so in no image and no image's history. vendor/, mounted too, is filled by ./scripts/vendor or empty.
+FROM scratch AS sources
+ARG PACKAGE_INDEX
+ARG DEBIAN_MIRROR
+COPY lock/sources.sh /
+COPY <<addresses /addresses.sh
+PACKAGE_INDEX='${PACKAGE_INDEX}'
+DEBIAN_MIRROR='${DEBIAN_MIRROR}'
+addresses
 
 FROM ${PYTHON_IMAGE} AS uv
-RUN --mount=type=bind,source=lock/bootstrap.txt,target=/bootstrap.txt \
-    pip install --no-cache-dir --no-deps --require-hashes --target /uv -r /bootstrap.txt
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=bind,source=vendor,target=/vendor \
+    --mount=type=secret,id=ca \
+    --mount=type=bind,source=lock/bootstrap.txt,target=/bootstrap.txt \
+    . /sources/sources.sh && use_image_sources \
+    && pip install $packages_from --no-cache-dir --no-deps --require-hashes --target /uv -r /bootstrap.txt
+
+# What ./scripts/vendor takes out: the Debian packages that the steps below install.
+FROM ${PYTHON_IMAGE} AS download
+ARG NGINX
+ARG DOCKER_TOOLS
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=secret,id=ca \
+    --mount=type=tmpfs,target=/tmp \
+    . /sources/sources.sh && use_image_sources && use_mirror && apt-get update \
+    && download_debian base $NGINX && download_debian deploy $DOCKER_TOOLS
+FROM scratch AS debs
+COPY --from=download /debs /
 
 FROM ${PYTHON_IMAGE} AS base
 ARG DEBIAN_FRONTEND=noninteractive
+ARG NGINX
 # nginx is what the entry point of an image made by build-docker starts; it runs as our user, so it needs
 # its directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
-RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=bind,source=vendor,target=/vendor \
+    --mount=type=secret,id=ca \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
-    apt-get update && apt-get install -y --no-install-recommends 'nginx=1.26.3-3*' \
+    . /sources/sources.sh && use_image_sources && install_debian base $NGINX \
     && useradd --uid 10001 --create-home --home-dir /home/stack stack \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
-# Compiling here, the standard library included, is what makes the containers start fast: they run as a
+# Without the packages' own tests, an eighth of all. Compiling here, the standard library included, is what makes the containers start fast: they run as a
 # user who can't write the byte code. After that, pip finds all that build-docker asks it to install, and a
 # model that needs more than the lock holds fails to bake instead of fetching something unpinned.
-RUN --mount=type=bind,from=uv,source=/uv,target=/uv \
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=bind,source=vendor,target=/vendor \
+    --mount=type=secret,id=ca \
+    --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
     --mount=type=cache,target=/root/.cache/uv \
-    /uv/bin/uv pip install --system --link-mode copy --compile-bytecode --no-deps --require-hashes \
-    -r /runtime.txt \
-    && python -m compileall -q -j 0 -x '/(site-packages|tests?)/' \
+    . /sources/sources.sh && use_image_sources \
+    && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
+    && packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+    && find "$packages" -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
+    && python -m compileall -q -j 0 -x '/tests?/' "$packages" \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
 COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/
@@ -55,11 +94,15 @@ CMD ["python", "train.py", "--wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive
+ARG DOCKER_TOOLS
 # Root, because the Docker socket is root's; whoever holds that socket is root on the host anyway.
 USER 0:0
-RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=bind,source=vendor,target=/vendor \
+    --mount=type=secret,id=ca \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
-    apt-get update && apt-get install -y --no-install-recommends \
-    'docker-cli=26.1.5*' 'docker-compose=2.26.1-4*' 'docker-buildx=0.13.1*'
+    . /sources/sources.sh && use_image_sources && install_debian deploy $DOCKER_TOOLS
 WORKDIR /stack
 CMD ["python", "-m", "serving", "deploy", "--docker", "--wait"]

@@ -23,6 +23,23 @@ usage_if_asked() {
     esac
 }
 
+# setting NAME: print its value, from the environment or else from .env, for what comes before there is a Python
+setting() {
+    if [ -n "${!1:-}" ] || [ ! -f .env ]; then
+        printf '%s\n' "${!1:-}"
+    else
+        sed -n "s/^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}$1[[:space:]]*=[[:space:]]*//p" .env | tail -n 1 |
+            sed -e 's/[[:space:]]\{1,\}#.*//' -e 's/[[:space:]]*$//' -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'\$/\1/"
+    fi
+}
+
+# Where ./scripts/vendor puts packages; empty for what must ask the network.
+vendor=vendor
+# The stack's own addresses are never behind a proxy.
+NO_PROXY=$(setting NO_PROXY)
+NO_PROXY=localhost,127.0.0.1,${NO_PROXY:-${no_proxy:-}}
+export NO_PROXY no_proxy=$NO_PROXY
+
 # find_python: print a Python of a version that the lock holds for
 find_python() {
     local candidate candidates=(python3.13 python3.12 python3.11 python3)
@@ -36,6 +53,32 @@ find_python() {
     fail 1 "no Python to use: expected 3.11, 3.12 or 3.13, found $({ "${candidates[@]: -1}" --version 2>&1 || true; } | head -n 1); install one, or set PYTHON to its path"
 }
 
+# use_packages_from [VENDOR]: let pip and uv take packages from there, or from where the settings say
+use_packages_from() {
+    local name value
+    for name in PACKAGE_INDEX CA_CERTIFICATES HTTP_PROXY HTTPS_PROXY; do
+        value=$(setting $name)
+        [ -z "$value" ] || export "$name=$value"
+    done
+    . lock/sources.sh
+    use_sources "${1:-}"
+}
+
+# install_locked PYTHON LOCK...: into .venv, from $vendor where that is filled
+install_locked() {
+    use_packages_from "$vendor" || return 1
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$1" -m venv --clear .venv >&2 || {
+        echo "can't make a virtual environment; on Debian: apt-get install python3-venv" >&2
+        return 1
+    }
+    # shellcheck disable=SC2086 # options
+    .venv/bin/python -m pip install $packages_from --quiet --disable-pip-version-check --no-deps --require-hashes -r lock/bootstrap.txt &&
+        .venv/bin/uv pip sync $packages_from --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${@:2}" &&
+        return
+    [ -z "$packages_from" ] || echo "they were looked for in $vendor/ only; if it is older than lock/, or was made for another platform or Python, fill it again with ./scripts/vendor, or remove $vendor/wheels" >&2
+    return 1
+}
+
 # use_venv [dev]: make .venv from the lock, or bring it up to date; nothing to do is the usual case
 use_venv() {
     local locks=(lock/runtime.txt) wanted installed
@@ -47,9 +90,8 @@ use_venv() {
     python=$(find_python)
     say "installing the locked packages into .venv (once, about 20 s)" >&2
     rm -f .venv/installed
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv >&2 || fail 1 "can't make a virtual environment; on Debian: apt-get install python3-venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r lock/bootstrap.txt &&
-        .venv/bin/uv pip sync --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${locks[@]}" ||
+    # In a shell of its own: proxies and certificates are not for the stack itself.
+    (install_locked "$python" "${locks[@]}") ||
         fail 1 "installing the packages failed, see above; mend the cause and run this again"
     echo "$wanted ${1:-runtime}" >.venv/installed
     echo "    done in $((SECONDS - since)) s" >&2

@@ -1,0 +1,69 @@
+# Where packages come from: sourced by whatever installs some, the Dockerfile's steps and scripts/lib.sh.
+# shellcheck shell=sh
+
+# use_sources [VENDOR]: let pip, uv and apt take them from VENDOR/wheels where that is filled, else from
+# PACKAGE_INDEX or the public index, through the proxy and by the certificates that are set.
+# Sets what is to be said to pip and to uv, which have no variable for it: $packages_from.
+use_sources() {
+    packages_from=
+    if [ -d "${1:-}/wheels" ]; then
+        packages_from="--no-index --find-links $1/wheels"
+    elif [ -n "${PACKAGE_INDEX:-}" ]; then
+        export PIP_INDEX_URL="$PACKAGE_INDEX" UV_DEFAULT_INDEX="$PACKAGE_INDEX"
+    fi
+    if [ -n "${CA_CERTIFICATES:-}" ]; then
+        if [ ! -r "$CA_CERTIFICATES" ]; then
+            echo "can't read CA_CERTIFICATES, $CA_CERTIFICATES; set it to a PEM file, or remove the setting" >&2
+            return 1
+        fi
+        export PIP_CERT="$CA_CERTIFICATES" SSL_CERT_FILE="$CA_CERTIFICATES"
+    fi
+    # apt knows only the names in lower case.
+    [ -z "${HTTP_PROXY:-}" ] || export http_proxy="$HTTP_PROXY"
+    [ -z "${HTTPS_PROXY:-}" ] || export https_proxy="$HTTPS_PROXY"
+    [ -z "${NO_PROXY:-}" ] || export no_proxy="$NO_PROXY"
+}
+
+# From here on only for the Dockerfile's steps, whose /tmp does not last.
+
+# use_image_sources: the same in a step, which mounts vendor/, the addresses and the certificates
+use_image_sources() {
+    . /sources/addresses.sh
+    [ ! -s /run/secrets/ca ] || CA_CERTIFICATES=/run/secrets/ca
+    use_sources /vendor
+}
+
+# use_mirror [ETC]: let apt take all from DEBIAN_MIRROR, and check it by the certificates that are set
+use_mirror() {
+    etc=${1:-/etc/apt}
+    export APT_CONFIG=/tmp/apt.conf
+    : >"$APT_CONFIG"
+    [ -z "${CA_CERTIFICATES:-}" ] || echo "Acquire::https::CaInfo \"$CA_CERTIFICATES\";" >>"$APT_CONFIG"
+    [ -n "${DEBIAN_MIRROR:-}" ] || return 0
+    mkdir /tmp/sources
+    for file in "$etc"/sources.list "$etc"/sources.list.d/*; do
+        [ ! -f "$file" ] || sed "s#https\{0,1\}://[^/ ]*#${DEBIAN_MIRROR%/}#" "$file" >"/tmp/sources/${file##*/}"
+    done
+    echo 'Dir::Etc::sourcelist "-"; Dir::Etc::sourceparts "/tmp/sources";' >>"$APT_CONFIG"
+}
+
+# install_debian NAME PACKAGE=VERSION...: from /vendor/debs/NAME where that is filled
+install_debian() {
+    debs=/vendor/debs/$1
+    shift
+    if [ -d "$debs" ]; then
+        (cd "$debs" && sha256sum --check --quiet SHA256SUMS) || return 1
+        apt-get install -y --no-install-recommends -o Dir::State::Lists="$(mktemp -d)" "$@" "$debs"/*.deb
+    else
+        use_mirror && apt-get update && apt-get install -y --no-install-recommends "$@"
+    fi
+}
+
+# download_debian NAME PACKAGE=VERSION...: put all that these need and the image lacks into /debs/NAME
+download_debian() {
+    debs=/debs/$1
+    shift
+    mkdir -p "$debs/partial"
+    apt-get install -y --no-install-recommends --download-only -o Dir::Cache::archives="$debs" "$@" &&
+        (cd "$debs" && rm -rf partial lock && sha256sum -- *.deb >SHA256SUMS)
+}
