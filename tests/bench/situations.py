@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from stack.engine import containers, image_id
+from stack.engine import containers, find_image
 from stack.errors import StackError
 from stack.processes import Process
 from stack.wait import not_healthy
@@ -112,12 +112,12 @@ class Measured:
         """Measure `up` after the model was changed."""
         change_model(self.stack.checkout / "trainer" / "train.py")
         image = f"{self.stack.settings['COMPOSE_PROJECT_NAME']}-trainer"
-        replaced = image_id(image) if self.stack.mode == "docker" else ""
+        replaced = find_image(image) if self.stack.mode == "docker" else None
         try:
             self.up("retrain")
         finally:
             if replaced:  # it has no name any more by which it would be removed
-                subprocess.run(["docker", "image", "rm", replaced], capture_output=True)
+                subprocess.run(["docker", "image", "rm", replaced.identity], capture_output=True)
 
     def rebake(self) -> None:
         """Measure `train --force`, and `deploy` of what that has brought."""
