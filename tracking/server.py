@@ -9,22 +9,31 @@ import gc
 import os
 from collections.abc import Mapping, Sequence
 
-import mlflow.server
-import uvicorn
-from mlflow.cli import cli
-from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
-
 
 def run_here(command: Sequence[str], *, extra_env: Mapping[str, str], **_: object) -> None:
     """Run ``python -m uvicorn ARGUMENTS`` in this process; takes the place of ``mlflow.server._exec_cmd``."""
     os.environ.update(extra_env)
+    import mlflow.server.fastapi_app  # noqa: F401 - what uvicorn would import
+    import uvicorn
+
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     uvicorn.main(list(command[3:]))
 
 
-if __name__ == "__main__":
-    # What the imports have made lives for ever.
-    gc.freeze()
+def main() -> None:
+    """Run the command; it ends with the server."""
+    gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
+    import mlflow.server
+    from mlflow.cli import cli
+    from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+
     # With a job runner beside it, MLflow watches over both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
         mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
     cli(["server"])
+
+
+if __name__ == "__main__":
+    main()
