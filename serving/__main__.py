@@ -5,6 +5,7 @@ python -m serving status [--json]
 """
 
 import argparse
+import logging
 import math
 import os
 import sys
@@ -89,6 +90,8 @@ def main() -> int:
     arguments = parse()
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what is done is told here
 
     def command() -> None:
         config = load_config()
