@@ -7,6 +7,8 @@ and migrated the database.
 
 import gc
 import os
+import signal
+import sys
 from collections.abc import Mapping, Sequence
 
 
@@ -24,6 +26,8 @@ def run_here(command: Sequence[str], *, extra_env: Mapping[str, str], **_: objec
 
 def main() -> None:
     """Run the command; it ends with the server."""
+    # Until uvicorn hears it: the first process of a container ignores what it does not listen to.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     import mlflow.server
     from mlflow.cli import cli
