@@ -16,7 +16,8 @@ use_sources() {
             echo "can't read CA_CERTIFICATES, $CA_CERTIFICATES; set it to a PEM file, or remove the setting" >&2
             return 1
         fi
-        export PIP_CERT="$CA_CERTIFICATES" SSL_CERT_FILE="$CA_CERTIFICATES"
+        # REQUESTS_CA_BUNDLE, where somebody has set it, goes before what is said to pip.
+        export PIP_CERT="$CA_CERTIFICATES" SSL_CERT_FILE="$CA_CERTIFICATES" REQUESTS_CA_BUNDLE="$CA_CERTIFICATES"
     fi
     # apt knows only the names in lower case.
     [ -z "${HTTP_PROXY:-}" ] || export http_proxy="$HTTP_PROXY"
