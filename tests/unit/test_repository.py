@@ -38,7 +38,7 @@ def test_services_start_in_one_direction() -> None:
 
 
 def test_what_is_tried_out_is_what_would_be_served() -> None:
-    where = ("depends_on", "ports", "restart", "stop_signal")
+    where = ("depends_on", "ports", "healthcheck", "restart", "stop_signal")
     serving, trial = (
         {key: value for key, value in SERVICES[name].items() if key not in where}
         for name in ("serving", "trial")
