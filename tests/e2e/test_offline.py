@@ -1,5 +1,6 @@
 """Behind a company's wall: with what ./scripts/vendor has collected, or with the company's own index."""
 
+import json
 import os
 import re
 import shutil
@@ -94,8 +95,16 @@ def test_with_docker_all_works_without_a_network(
     behind: Wall, collected: Path, clone: Path, tmp_path: Path
 ) -> None:
     vendored(clone, collected, "wheels", "debs", "image.tar")
+    # Docker's own proxy setting, which Compose hands to every container.
+    proxies = {"default": {"httpProxy": "http://127.0.0.1:9", "httpsProxy": "http://127.0.0.1:9"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
     with engine(behind) as socket:
-        own = settings(tmp_path, DOCKER_HOST=f"unix://{socket}", DOCKER_SOCKET=str(socket))
+        own = settings(
+            tmp_path,
+            DOCKER_HOST=f"unix://{socket}",
+            DOCKER_SOCKET=str(socket),
+            DOCKER_CONFIG=str(tmp_path),
+        )
         behind.did("docker", "load", "--input", "vendor/image.tar", cwd=clone, **own)
         behind.did("docker", "compose", "build", cwd=clone, **own)
         try:

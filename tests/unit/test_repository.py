@@ -142,6 +142,7 @@ def test_every_script_has_help_and_is_in_the_readme(script: Path) -> None:
         "train",
         "up",
         "upgrade",
+        "vendor",
     ],
 )
 def test_wrong_usage_is_told_apart(script: str) -> None:
@@ -175,6 +176,12 @@ def test_the_readmes_request_is_the_example() -> None:
 def test_base_image_and_debian_parts_are_pinned_by_version() -> None:
     dockerfile = (CHECKOUT / "Dockerfile").read_text()
     assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-slim-[a-z]+$", dockerfile, re.MULTILINE)
-    pinned = dict(re.findall(r"'([a-z-]+)=(\d[^']*)'", dockerfile))
+    parts = re.findall(r'^ARG (NGINX|DOCKER_TOOLS)="(.*)"$', dockerfile, re.MULTILINE)
+    pinned = dict(part.split("=") for _, names in parts for part in names.split())
     assert set(pinned) == {"nginx", "docker-cli", "docker-compose", "docker-buildx"}
-    assert dockerfile.count("apt-get install") == 2
+    assert all(version[0].isdigit() for version in pinned.values())
+    # Fetched and installed; and by nothing else.
+    for step in ("download_debian base $NGINX", "install_debian base $NGINX"):
+        assert step in dockerfile
+        assert step.replace("base $NGINX", "deploy $DOCKER_TOOLS") in dockerfile
+    assert "apt-get install" not in dockerfile
