@@ -21,7 +21,7 @@ addresses
 FROM ${PYTHON_IMAGE} AS uv
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,mode=0444 \
     --mount=type=bind,source=lock/bootstrap.txt,target=/bootstrap.txt \
     . /sources/sources.sh && use_image_sources \
     && pip install $packages_from --no-cache-dir --no-deps --require-hashes --target /uv -r /bootstrap.txt
@@ -31,7 +31,7 @@ FROM ${PYTHON_IMAGE} AS download
 ARG NGINX
 ARG DOCKER_TOOLS
 RUN --mount=type=bind,from=sources,target=/sources \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,mode=0444 \
     --mount=type=tmpfs,target=/tmp \
     . /sources/sources.sh && use_image_sources && use_mirror && apt-get update \
     && download_debian base $NGINX && download_debian deploy $DOCKER_TOOLS
@@ -45,7 +45,7 @@ ARG NGINX
 # its directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,mode=0444 \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
@@ -53,20 +53,20 @@ RUN --mount=type=bind,from=sources,target=/sources \
     && useradd --uid 10001 --create-home --home-dir /home/stack stack \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
-# The packages' own tests, an eighth of all, are left out. Compiling here, the standard library included, is what
+# The tests of the large packages, an eighth of all, are left out. Compiling here, the standard library included, is what
 # makes the containers start fast: they run as a user who can't write the byte code. After that, pip finds all
 # that build-docker asks it to install, and a model that needs more than the lock holds fails to bake instead of
 # fetching something unpinned.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,mode=0444 \
     --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
     && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
-    && packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
-    && find "$packages" -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
+    && packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && cd "$packages" \
+    && find matplotlib numpy pandas pyarrow scipy sklearn -depth -type d -name tests -exec rm -r {} + \
     && python -m compileall -q -j 0 -x '/tests?/' "$packages" \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
@@ -100,7 +100,7 @@ ARG DOCKER_TOOLS
 USER 0:0
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
-    --mount=type=secret,id=ca \
+    --mount=type=secret,id=ca,mode=0444 \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \

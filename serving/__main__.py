@@ -6,9 +6,9 @@ python -m serving status [--json]
 
 import argparse
 import logging
-import math
 import os
 import sys
+from contextlib import suppress
 
 import mlflow
 from mlflow import MlflowClient
@@ -32,24 +32,19 @@ _TRACKING_WITHIN = 120
 def run(arguments: argparse.Namespace, config: Config) -> None:
     """Run one command; StackError if it failed."""
     interruption = Interruption()
-    if arguments.command == "deploy" and arguments.wait:
-        _wait_for_tracking(config, interruption)
     mode = arguments.mode(config) if arguments.mode else choose_mode(config)
     registry = Registry(MlflowClient(), config.model_name)
+    if arguments.command == "deploy" and arguments.wait:
+        _wait_for_tracking(config, interruption)
+        with suppress(StackError), mode.exclusive():  # unless another deployment is at work
+            resume(registry, mode)
+        mode.wait_for_training(interruption.check)
     with mode.exclusive():
         version = None
         if arguments.command == "promote":
             version = arguments.version
         elif arguments.command == "rollback":
             version = rollback_target(registry, mode)
-        elif arguments.wait:
-            resume(registry, mode)
-            wait_until(
-                lambda: "training" if mode.is_training() else None,
-                timeout=math.inf,
-                on_wait=interruption.check,
-                interval=0.25,
-            )
         served = deploy(registry, mode, version, interruption.check)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, find_image, moment, run
+from stack.engine import Lock, containers, engine_answers, find_image, moment, run, wait_for_end
 from stack.errors import StackError
 from stack.mode import Served, Service
 from stack.wait import not_healthy, wait_until
@@ -171,9 +171,11 @@ class Docker:
         if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
             run(["docker", "image", "rm", name])
 
-    def is_training(self) -> bool:
-        """Whether the container of the service `trainer` runs."""
-        return any(found["State"]["Running"] for found in self._containers("trainer"))
+    def wait_for_training(self, on_wait: Callable[[], None]) -> None:
+        """Return when the container of the service `trainer` has ended."""
+        training = [found["Id"] for found in self._containers("trainer") if found["State"]["Running"]]
+        if training:
+            wait_for_end(training, on_wait)
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
@@ -192,7 +194,9 @@ class Docker:
 
     def _containers(self, service: str) -> list[dict[str, Any]]:
         return containers(
-            f"com.docker.compose.project={self.config.project}", f"com.docker.compose.service={service}"
+            f"com.docker.compose.project={self.config.project}",
+            f"com.docker.compose.service={service}",
+            "com.docker.compose.oneoff=False",
         )
 
     def _start(self, service: str, version: str) -> None:

@@ -1,10 +1,11 @@
 """The Docker engine, as far as it is asked by this project: commands, images, containers, and a lock."""
 
 import json
+import math
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,11 +58,24 @@ def find_image(name: str) -> Image | None:
 def containers(*labels: str) -> list[dict[str, Any]]:
     """Return what the engine knows of each container, running or not, that has all these labels."""
     filters = [f"--filter=label={label}" for label in labels]
-    found = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters]).stdout.split()
+    listed = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters])
+    if listed.returncode != 0:
+        raise StackError(f"the Docker engine can't be asked ({listed.stderr.strip()}); see that it runs")
+    found = listed.stdout.split()
     if not found:
         return []
     known: list[dict[str, Any]] = json.loads(run(["docker", "container", "inspect", *found]).stdout)
     return known
+
+
+def wait_for_end(identities: list[str], on_wait: Callable[[], None]) -> None:
+    """Return when these containers have ended; what ``on_wait`` raises ends the waiting."""
+    waiting = subprocess.Popen(["docker", "wait", *identities], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "running" if waiting.poll() is None else None, timeout=math.inf, on_wait=on_wait)
+    finally:
+        waiting.kill()
+        waiting.wait()
 
 
 def moment(text: str) -> datetime:

@@ -1,5 +1,6 @@
 """What the two modes have in common: how a version is baked, tried out and served, and what runs."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,8 +65,8 @@ class Mode(Protocol):
     def discard(self, version: str) -> None:
         """Remove a baked version, unless something uses it."""
 
-    def is_training(self) -> bool:
-        """Whether the trainer that `up` has started is at work."""
+    def wait_for_training(self, on_wait: Callable[[], None]) -> None:
+        """Return when no trainer that `up` has started is at work; what ``on_wait`` raises ends it, too."""
 
     def services(self) -> list[Service]:
         """Return all the parts of the stack."""

@@ -5,6 +5,7 @@ for each baked version, logs/, and run/ with the locks of the processes.
 """
 
 import hashlib
+import math
 import os
 import shutil
 import socket
@@ -245,12 +246,14 @@ class Native:
             )
             yield lambda name: self._finish(name, children[name])
         finally:
-            for name in reversed(children):
-                self.process(name).stop()
+            for name, child in reversed(children.items()):
+                if child.poll() is None:
+                    self.process(name).stop()
 
-    def is_training(self) -> bool:
-        """Whether the trainer that `up` has started is at work."""
-        return self.process("trainer").is_running()
+    def wait_for_training(self, on_wait: Callable[[], None]) -> None:
+        """Return when no trainer that `up` has started is at work."""
+        trainer = self.process("trainer")
+        wait_until(lambda: "training" if trainer.is_running() else None, timeout=math.inf, on_wait=on_wait)
 
     def watch(self, watched: set[str]) -> set[str]:
         """Return which of the servers run, to be watched next; not the model server while it may be replaced.

@@ -48,7 +48,7 @@ def up(config: Config, *, detach: bool) -> None:
     supervisor = native.process("up")
     prepare_home(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:
-        _step(progress, "waiting for the stack to stop", lambda: _wait_for_end(supervisor, on_wait))
+        _step(progress, "waiting for the stack to stop", lambda: _wait_while_stopping(supervisor, on_wait))
     if supervisor.is_running():
         _follow_up(native, progress, supervisor)
         return
@@ -69,17 +69,25 @@ def up(config: Config, *, detach: bool) -> None:
                 watched = native.watch(watched)
                 time.sleep(0.2)
         finally:
-            write_pid(lock, os.getpid(), _STOPPING)
+            with contextlib.suppress(OSError):  # no room on the disk
+                write_pid(lock, os.getpid(), _STOPPING)
             native.stop()
     print("==> stopped", flush=True)
 
 
-def _wait_for_end(process: Process, on_wait: Callable[[], None]) -> None:
-    wait_until(lambda: "alive" if process.is_running() else None, timeout=60, on_wait=on_wait)
+def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> None:
+    def stopping() -> str | None:
+        return _STOPPING if supervisor.is_running() and supervisor.note() == _STOPPING else None
+
+    try:
+        wait_until(stopping, timeout=60, on_wait=on_wait)
+    except StackError as error:
+        raise StackError(f"the stack that runs here does not stop ({error}); run: ./scripts/down") from error
 
 
 def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is running already (process {supervisor.pid()})", flush=True)
+    native.wait_for_tracking()
     failed = _train_and_deploy(native, progress)
     if failed is not None:
         raise failed
@@ -89,7 +97,12 @@ def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
 def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
     """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed."""
     failed = []
-    with native.jobs() as finish:
+    with contextlib.ExitStack() as started:
+        try:
+            finish = started.enter_context(native.jobs())
+        except StackError as error:  # another `up` has started them
+            _step(progress, "starting the tracking server", native.wait_for_tracking)
+            return error
         _step(progress, "starting the tracking server", native.wait_for_tracking)
         for what, name in (
             ("training the model", "trainer"),
@@ -158,7 +171,9 @@ def down(config: Config, *, volumes: bool) -> None:
         if supervisor.is_running() and (pid := supervisor.pid()):
             os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(StackError):  # stuck: what it started is stopped below
-                _wait_for_end(supervisor, progress.tick)
+                wait_until(
+                    lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
+                )
         native.stop()
         progress.done()
     if volumes:

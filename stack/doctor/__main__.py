@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
 from stack.docker import base_image
@@ -36,7 +35,7 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
     yield "Python", check_python
     docker = look_at_docker()
     if mode != "native":
-        yield from docker_checks(docker, environ, is_wanted=mode == "docker")
+        yield from docker_checks(docker, is_wanted=mode == "docker")
     yield (
         "this machine's clock",
         lambda: machine.check_clock(datetime.now(UTC), machine.newest_change(CHECKOUT)),
@@ -59,14 +58,13 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
         yield from data_checks(config, docker, environ)
 
 
-def docker_checks(docker: Docker, environ: Mapping[str, str], *, is_wanted: bool) -> Iterator[Check]:
+def docker_checks(docker: Docker, *, is_wanted: bool) -> Iterator[Check]:
     """List what concerns Docker, whatever the settings are; no more than one where it can't be used."""
     yield "Docker engine", lambda: engine.check_engine(docker, is_wanted=is_wanted)
     if docker.command and not docker.is_podman:
         yield "Compose", lambda: engine.check_compose(docker)
     if not docker.is_usable:
         return
-    file = Path(environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
     yield "the engine's socket", lambda: engine.check_socket(docker, load_values().get("DOCKER_SOCKET"))
     yield (
         "the engine's clock",
@@ -76,7 +74,6 @@ def docker_checks(docker: Docker, environ: Mapping[str, str], *, is_wanted: bool
         "Docker's disk",
         lambda: machine.check_docker_disk(docker.info["DockerRootDir"], is_local=docker.is_local),
     )
-    yield "proxy in containers", lambda: network.check_container_proxy(file, docker.endpoint)
 
 
 def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
@@ -144,7 +141,9 @@ def main() -> int:
 
     def command() -> None:
         nonlocal to_fix
-        for name, check in all_checks(mode, os.environ):
+        # ./scripts/doctor keeps what the shell itself has: for its own requests it sets another.
+        given = os.environ.get("SHELL_NO_PROXY", "")
+        for name, check in all_checks(mode, {**os.environ, "NO_PROXY": given, "no_proxy": given}):
             finding = find(name, check)
             to_fix += finding.state == "fix"
             print(finding, flush=True)

@@ -141,8 +141,7 @@ def check_engine(docker: Docker, *, is_wanted: bool = False) -> Finding:
         return skip(f"Docker engine: its version can't be read from {version!r}; 25 or newer is needed")
     if found < _ENGINE:
         return fix(f"Docker engine {version} is too old: upgrade it to 25 or newer, {_NATIVE}")
-    emulated = docker.info.get("Architecture", "x86_64") not in ("x86_64", "amd64")
-    return ok(f"Docker engine {version}{', which emulates amd64: images run slowly' if emulated else ''}")
+    return ok(f"Docker engine {version}")
 
 
 def check_compose(docker: Docker) -> Finding:

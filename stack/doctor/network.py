@@ -1,8 +1,6 @@
 """What stands between a client and the stack's servers: proxies, and the hosts that the server allows."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +11,6 @@ from stack.doctor.finding import Finding, fix, ok, skip
 from stack.wait import not_healthy
 
 _OWN = ("localhost", "127.0.0.1")
-# What a container of the stack asks by name.
-_IN_CONTAINERS = ("tracking", "trial", *_OWN)
 _PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 
@@ -39,27 +35,6 @@ def check_shell_proxy(environ: Mapping[str, str]) -> Finding:
             f" go to the proxy: export {name}={value}"
         )
     return ok(f"{named[0]} is set, and {name} keeps it from the stack's own addresses")
-
-
-def check_container_proxy(file: Path, endpoint: str) -> Finding:
-    """Whether a proxy that Docker's config.json puts into containers stays out of their own traffic."""
-    try:
-        proxies = json.loads(file.read_text()).get("proxies") or {}
-    except FileNotFoundError:
-        return ok("Docker puts no proxy into containers")
-    except (OSError, ValueError, AttributeError) as error:
-        return fix(f"can't read {file} ({error}): mend it")
-    chosen: dict[str, Any] = proxies.get(endpoint) or proxies.get("default") or {}
-    if not (chosen.get("httpProxy") or chosen.get("allProxy")):
-        return ok("Docker puts no proxy into containers")
-    no_proxy = chosen.get("noProxy") or ""
-    if missing := _through_proxy(_IN_CONTAINERS, no_proxy):
-        value = ",".join(filter(None, (no_proxy, *missing)))
-        return fix(
-            f"{file} puts a proxy into containers, and its noProxy does not name {', '.join(missing)},"
-            f' so they can\'t reach each other: set "noProxy": "{value}"'
-        )
-    return ok("Docker puts a proxy into containers, which they do not use among themselves")
 
 
 def check_engine_proxy(

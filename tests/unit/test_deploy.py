@@ -155,8 +155,8 @@ class FakeMode:
     def discard(self, version: str) -> None:
         self.world.change(lambda: self.world.images.pop(version))
 
-    def is_training(self) -> bool:
-        return False
+    def wait_for_training(self, on_wait: Callable[[], None]) -> None:
+        on_wait()
 
     def services(self) -> list[Service]:
         return []

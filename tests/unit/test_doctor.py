@@ -39,7 +39,6 @@ from stack.doctor.machine import (
     who_listens,
 )
 from stack.doctor.network import (
-    check_container_proxy,
     check_engine_proxy,
     check_shell_proxy,
     check_tracking,
@@ -112,10 +111,6 @@ def test_an_old_engine_is_to_be_upgraded(version: str) -> None:
 
 def test_an_engine_whose_version_says_nothing_is_not_judged() -> None:
     assert told(check_engine(with_info(ServerVersion="dev")), "-", "can't be read from 'dev'")
-
-
-def test_an_engine_that_emulates_is_told_to_be_slow() -> None:
-    assert told(check_engine(with_info(Architecture="aarch64")), "ok", "emulates amd64")
 
 
 def test_no_docker_at_all_is_wrong_only_where_it_is_wanted() -> None:
@@ -425,46 +420,6 @@ def test_a_proxy_that_gets_the_stacks_requests_is_told(environ: dict[str, str], 
 
 def test_the_proxys_address_is_not_shown() -> None:
     assert PROXY not in check_shell_proxy({"HTTP_PROXY": PROXY}).text
-
-
-SOCKET = "unix:///var/run/docker.sock"
-GOOD = {"httpProxy": PROXY, "noProxy": "tracking,trial,localhost,127.0.0.1"}
-
-
-@pytest.mark.parametrize(
-    ("proxies", "state"),
-    [
-        (None, "ok"),
-        ({"default": {"httpsProxy": PROXY}}, "ok"),
-        ({"default": GOOD}, "ok"),
-        ({"default": {"httpProxy": PROXY}, SOCKET: GOOD}, "ok"),
-        ({"default": GOOD, SOCKET: {"httpProxy": PROXY}}, "fix"),
-        ({"default": {"httpProxy": PROXY}}, "fix"),
-    ],
-)
-def test_a_proxy_in_containers_must_leave_their_own_requests_alone(
-    tmp_path: Path, proxies: object, state: str
-) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps({"auths": {}} | ({"proxies": proxies} if proxies else {})))
-    assert check_container_proxy(file, SOCKET).state == state
-
-
-def test_the_names_that_a_containers_proxy_must_not_get_are_told(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps({"proxies": {"default": {"httpProxy": PROXY, "noProxy": "localhost,.local"}}}))
-    assert told(
-        check_container_proxy(file, SOCKET), "fix", '"noProxy": "localhost,.local,tracking,trial,127.0.0.1"'
-    )
-
-
-def test_a_docker_configuration_that_is_not_there_sets_no_proxy_and_a_broken_one_is_told(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "config.json"
-    assert check_container_proxy(file, SOCKET).state == "ok"
-    file.write_text("{")
-    assert told(check_container_proxy(file, SOCKET), "fix", f"can't read {file}")
 
 
 @pytest.mark.parametrize(
