@@ -22,7 +22,6 @@ from stack.engine import engine_answers, run
 from stack.errors import StackError, exit_status
 
 VENDOR = CHECKOUT / "vendor"
-_PYTHONS = ("3.11", "3.12", "3.13")
 _LOCKS = ("bootstrap.txt", "runtime.txt", "dev.txt")
 _BYTES_FOR_A_PLATFORM = 1024**3  # 0.7 GB, and some for pip's work
 _BYTES_FOR_IMAGES = 1024**3
@@ -30,12 +29,16 @@ _BYTES_FOR_IMAGES = 1024**3
 
 @dataclass(frozen=True)
 class Platform:
-    """A kind of machine: its name, its values of the markers in lock/, and the tags of the wheels it runs."""
+    """A kind of machine: its name, its values of the markers in lock/, and the tags of the wheels it runs.
+
+    ``pythons`` are those for which every package of the lock has a wheel.
+    """
 
     name: str
     sys_platform: str
     machine: str
     tags: tuple[str, ...]
+    pythons: tuple[str, ...] = ("3.11", "3.12", "3.13")
 
     def markers(self, python: str) -> dict[str, str]:
         """Return what the environment markers of requirements are compared with, for CPython ``python``."""
@@ -63,8 +66,10 @@ PLATFORMS = {
     for found in (
         Platform("linux-x86_64", "linux", "x86_64", _manylinux("x86_64")),
         Platform("linux-aarch64", "linux", "aarch64", _manylinux("aarch64")),
-        # Of this one pip knows that it runs what was made for older ones.
-        Platform("macos-arm64", "darwin", "arm64", ("macosx_14_0_arm64",)),
+        # Of these pip knows that they run what was made for older ones. gevent has no wheel for 3.11 there.
+        Platform(
+            "macos-arm64", "darwin", "arm64", ("macosx_14_0_arm64", "macosx_15_0_arm64"), ("3.12", "3.13")
+        ),
     )
 }
 
@@ -146,7 +151,7 @@ def collect_wheels(target: Platform, directory: Path) -> None:
         StackError: if one can't be had, or is not what the lock's hash says.
 
     """
-    for python in _PYTHONS:
+    for python in target.pythons:
         _say(f"Python packages for {target.name}, Python {python}")
         lines = [
             line
