@@ -53,10 +53,10 @@ RUN --mount=type=bind,from=sources,target=/sources \
     && useradd --uid 10001 --create-home --home-dir /home/stack stack \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
-# The tests of the large packages, an eighth of all, are left out. Compiling here, the standard library included, is what
-# makes the containers start fast: they run as a user who can't write the byte code. After that, pip finds all
-# that build-docker asks it to install, and a model that needs more than the lock holds fails to bake instead of
-# fetching something unpinned.
+# The tests of the large packages, an eighth of all, are left out. Compiling here, the standard library
+# included, is what makes the containers start fast: they run as a user who can't write the byte code. After
+# that, pip finds all that build-docker asks it to install, and a model that needs more than the lock holds
+# fails to bake instead of fetching something unpinned.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
     --mount=type=secret,id=ca,mode=0444 \

@@ -3,6 +3,7 @@
 How the other parts are started with Docker, docker-compose.yml says.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ _SERVICES = ("tracking", "trainer", "deploy", "serving")
 def base_image(config: Config) -> str:
     """Name the image that holds Python and the locked packages; models are baked onto it."""
     return f"{config.project}-base"
+
+
+def python_image() -> str:
+    """Name the image that the Dockerfile's images start from."""
+    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    assert found  # noqa: S101 - tests/unit/test_repository.py sees to it
+    return found[1]
 
 
 def image(config: Config, version: str) -> str:

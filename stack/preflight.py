@@ -3,6 +3,7 @@
 import shutil
 import socket
 import tempfile
+from pathlib import Path
 
 from stack.config import Config
 from stack.errors import StackError
@@ -69,17 +70,22 @@ def check_machine(config: Config) -> None:
         StackError: at the first that would not do.
 
     """
-    free = shutil.disk_usage(config.home).free
-    if free < NEEDED_BYTES:
-        raise StackError(
-            f"the disk of {config.home} is full: expected {NEEDED_BYTES // 1024**2} MB free, found"
-            f" {free // 1024**2} MB; make room, or set STACK_HOME to a directory on another disk"
-        )
+    check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
     for setting, port, part in (
         ("TRACKING_PORT", config.tracking_port, "the tracking server"),
         ("SERVING_PORT", config.serving_port, "the model server"),
     ):
         _check_port(setting, port, part)
+
+
+def check_room(directory: Path, needed: int, remedy: str) -> None:
+    """Raise StackError, with the remedy, if the disk of the directory has fewer bytes free than needed."""
+    free = shutil.disk_usage(directory).free
+    if free < needed:
+        raise StackError(
+            f"the disk of {directory} is full: expected {needed // 1024**2} MB free, found"
+            f" {free // 1024**2} MB; {remedy}"
+        )
 
 
 def _check_port(setting: str, port: int, part: str) -> None:

@@ -18,8 +18,10 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from stack.config import CHECKOUT
-from stack.engine import engine_answers, run
+from stack.docker import python_image
+from stack.engine import engine_answers, find_image, run
 from stack.errors import StackError, exit_status
+from stack.preflight import check_room
 
 VENDOR = CHECKOUT / "vendor"
 _LOCKS = ("bootstrap.txt", "runtime.txt", "dev.txt")
@@ -126,22 +128,10 @@ def debs_command(
     ]
 
 
-def base_image() -> str:
-    """Return the name of the image that the Dockerfile's images start from."""
-    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
-    assert found  # noqa: S101 - tests/unit/test_repository.py sees to it
-    return found[1]
-
-
 def check_disk(platforms: int, images: bool, directory: Path = VENDOR) -> None:
     """Raise StackError if the disk has no room for what will be collected."""
     needed = platforms * _BYTES_FOR_A_PLATFORM + images * _BYTES_FOR_IMAGES
-    free = shutil.disk_usage(directory).free
-    if free < needed:
-        raise StackError(
-            f"the disk of {directory} is full: expected {needed // 1024**2} MB free, found"
-            f" {free // 1024**2} MB; make room, then run this again"
-        )
+    check_room(directory, needed, "make room, then run this again")
 
 
 def collect_wheels(target: Platform, directory: Path) -> None:
@@ -166,10 +156,10 @@ def collect_wheels(target: Platform, directory: Path) -> None:
 
 def collect_images(compose: Mapping[str, Any], docker_platform: str, directory: Path) -> None:
     """Fetch the Debian packages, and save the base image; StackError if that fails."""
-    image = base_image()
+    image = python_image()
     _say(f"the base image, {image} for {docker_platform}")
-    inspect = ["docker", "image", "inspect", "--format={{.Os}}/{{.Architecture}}", image]
-    if run(inspect).stdout.strip() != docker_platform:
+    found = find_image(image)
+    if not found or found.platform != docker_platform:
         _fetch(["docker", "pull", "--quiet", f"--platform={docker_platform}", image], "the base image")
     _fetch(["docker", "save", f"--output={directory / 'image.tar'}", image], "the base image")
     _say("Debian packages")

@@ -5,13 +5,12 @@ python -m stack.doctor [--docker | --native]
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
-from stack.docker import base_image
+from stack.docker import base_image, python_image
 from stack.doctor import engine, machine, network, state
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
@@ -78,21 +77,23 @@ def docker_checks(docker: Docker, *, is_wanted: bool) -> Iterator[Check]:
 
 def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
     """List the ports, and the tracking server behind the first."""
+    ports = {"TRACKING_PORT": config.tracking_port, "SERVING_PORT": config.serving_port}
+    publishers = {name: engine.publisher(port) if docker.is_usable else None for name, port in ports.items()}
 
-    def check(setting: str, port: int) -> Finding:
+    def check(setting: str) -> Finding:
         return machine.check_port(
             setting,
-            port,
-            container=engine.publisher(port) if docker.is_usable else None,
+            ports[setting],
+            container=publishers[setting],
             project=config.project,
             own=state.own_processes(config.home),
         )
 
-    yield "TRACKING_PORT", lambda: check("TRACKING_PORT", config.tracking_port)
-    yield "SERVING_PORT", lambda: check("SERVING_PORT", config.serving_port)
+    yield "TRACKING_PORT", lambda: check("TRACKING_PORT")
+    yield "SERVING_PORT", lambda: check("SERVING_PORT")
     is_own = config.tracking_url == config.own_tracking_url
     yield "tracking server", lambda: network.check_tracking(config.tracking_url, is_own=is_own)
-    publisher = engine.publisher(config.tracking_port) if docker.is_usable else None
+    publisher = publishers["TRACKING_PORT"]
     if publisher and publisher.project == config.project:
         yield (
             "tracking server in Docker",
@@ -106,8 +107,7 @@ def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> I
     has_base = not ask("image", "inspect", base).error
 
     def check_proxy() -> Finding:
-        first = re.search(r"^ARG PYTHON_IMAGE=(\S+)", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
-        has_first = has_base or bool(first and not ask("image", "inspect", first[1]).error)
+        has_first = has_base or not ask("image", "inspect", python_image()).error
         return network.check_engine_proxy(environ, docker.info, has_base_image=has_first)
 
     def check_database() -> Finding:

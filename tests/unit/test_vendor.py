@@ -9,10 +9,10 @@ import pytest
 
 from stack import vendor
 from stack.config import CHECKOUT
+from stack.docker import python_image
 from stack.errors import StackError
 from stack.vendor import (
     PLATFORMS,
-    base_image,
     check_disk,
     collect,
     debs_command,
@@ -107,6 +107,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
         return subprocess.CompletedProcess(command, 0, said, "")
 
     monkeypatch.setattr(vendor, "run", run)
+    monkeypatch.setattr(vendor, "find_image", lambda _name: None)
     monkeypatch.setattr(vendor, "VENDOR", tmp_path)
     monkeypatch.setattr(vendor.install, "__defaults__", (tmp_path,))
     monkeypatch.setattr(vendor, "engine_answers", lambda: True)
@@ -130,7 +131,7 @@ def test_by_default_it_is_for_this_machine_and_for_the_images(
         LINUX.tags[-1],
     }
     assert ["docker", "save"] in [command[:2] for command in commands]
-    assert base_image() in [command[-1] for command in commands if command[1] == "pull"]
+    assert python_image() in [command[-1] for command in commands if command[1] == "pull"]
     assert "docker load --input vendor/image.tar" in capsys.readouterr().out
 
 
