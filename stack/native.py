@@ -231,7 +231,7 @@ class Native:
         """Start the trainer and the deployment at once; each waits for what it needs, its packages imported.
 
         Yields a function that waits for the one of that name to end, and returns what it printed; StackError
-        if it failed. What still runs in the end is stopped.
+        if it failed, or the tracking server ended meanwhile. What still runs in the end is stopped.
         """
         children = {}
         try:
@@ -311,6 +311,7 @@ class Native:
     def _finish(self, name: str, child: subprocess.Popen[bytes]) -> str:
         while (status := _status(child)) is None:
             self.on_wait()
+            self.watch({"tracking"})
         if status != 0:
             raise failure(self.process(name), f"ended with status {status}")
         return self.process(name).log_tail()

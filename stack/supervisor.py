@@ -95,7 +95,12 @@ def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
 
 
 def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
-    """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed."""
+    """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed.
+
+    Raises:
+        StackError: if the tracking server has ended by itself.
+
+    """
     failed = []
     with contextlib.ExitStack() as started:
         try:
@@ -111,6 +116,7 @@ def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
             try:
                 _step(progress, what, partial(finish, name))
             except StackError as error:
+                native.watch({"tracking"})
                 failed.append(str(error))
     return StackError("\n".join(failed)) if failed else None
 
