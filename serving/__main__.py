@@ -5,10 +5,12 @@ python -m serving status [--json]
 """
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import ExitStack
 
 import mlflow
 from mlflow import MlflowClient
@@ -35,9 +37,15 @@ def run(arguments: argparse.Namespace, config: Config) -> None:
     mode = arguments.mode(config) if arguments.mode else choose_mode(config)
     registry = Registry(MlflowClient(), config.model_name)
     if arguments.command == "deploy" and arguments.wait:
-        _wait_for_tracking(config, interruption)
-        with suppress(StackError), mode.exclusive():  # unless another deployment is at work
-            resume(registry, mode)
+        with ExitStack() as lock:
+            is_alone = True
+            try:
+                lock.enter_context(mode.exclusive())
+            except StackError:  # another deployment is at work
+                is_alone = False
+            _wait_for_tracking(config, interruption)
+            if is_alone:
+                resume(registry, mode)
         mode.wait_for_training(interruption.check)
     with mode.exclusive():
         version = None
@@ -82,6 +90,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     """Run one command; return its exit status."""
+    atexit.register(gc.freeze)  # or the interpreter looks for cycles in all of MLflow before it ends
     arguments = parse()
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)

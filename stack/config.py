@@ -31,8 +31,9 @@ class Config:
 
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
-    bounds that go before those of the model's train.py. ``trial_url`` is where a container that is tried out
-    answers, if that is known beforehand. ``server`` holds the model server's settings, as given.
+    bounds that go before those of the model's train.py. ``container_url`` is where the containers answer,
+    with {} for a service's name, if this process is in their network. ``server`` holds the model server's
+    settings, as given.
     """
 
     project: str
@@ -43,7 +44,7 @@ class Config:
     tracking_port: int
     serving_port: int
     tracking_url: str
-    trial_url: str | None
+    container_url: str | None
     home: Path
 
     @property
@@ -121,7 +122,7 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
         tracking_port=tracking_port,
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
-        trial_url=values.get("TRIAL_URL"),
+        container_url=values.get("CONTAINER_URL"),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
     )
 

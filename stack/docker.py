@@ -3,6 +3,7 @@
 How the other parts are started with Docker, docker-compose.yml says.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, find_image, moment, run, wait_for_end
+from stack.engine import Lock, containers, engine_answers, find_image, moment, run, watch
 from stack.errors import StackError
 from stack.mode import Served, Service
 from stack.wait import not_healthy, wait_until
@@ -48,11 +49,9 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
 
 
 def start_command(config: Config, service: str) -> list[str]:
-    """Build the command line that starts `serving` or `trial` anew; it returns when `serving` is healthy."""
-    # The trial has no health check: asking it from here finds sooner, and at less cost, that it answers.
-    wait = ("--wait", f"--wait-timeout={_HEALTHY_WITHIN}") if service == "serving" else ()
+    """Build the command line that starts `serving` or `trial` anew; it is not waited for."""
     alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
-    return compose_command(config, "up", "--detach", *wait, *alone, service)
+    return compose_command(config, "up", "--detach", *alone, service)
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -140,13 +139,7 @@ class Docker:
     def trial(self, version: str) -> Iterator[str]:
         """Run the version's image as the Compose service `trial`, which is `serving` on another port."""
         try:
-            self._start("trial", version)
-            url = self.config.trial_url
-            if not url:
-                command = compose_command(self.config, "port", "trial", "8080")
-                url = f"http://{run(command, compose_environment(self.config, version)).stdout.strip()}"
-            self._wait_for_trial(url, version)
-            yield url
+            yield self._start("trial", version)
         finally:
             self._remove("trial")
 
@@ -164,7 +157,7 @@ class Docker:
         if len(containers) != 1:  # 2 where a deployment was killed while it replaced one by another
             return None
         name, _, version = containers[0]["Config"]["Image"].partition("/")[2].rpartition(":")
-        is_healthy = containers[0]["State"].get("Health", {}).get("Status") == "healthy"
+        is_healthy = not_healthy(self._url("serving")) is None
         return Served(name, version, containers[0]["Image"], is_healthy)
 
     def baked_versions(self) -> list[str]:
@@ -183,7 +176,8 @@ class Docker:
         """Return when the container of the service `trainer` has ended."""
         training = [found["Id"] for found in self._containers("trainer") if found["State"]["Running"]]
         if training:
-            wait_for_end(training, on_wait)
+            with watch(training) as runs:
+                wait_until(lambda: "training" if runs() else None, timeout=math.inf, on_wait=on_wait)
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
@@ -207,22 +201,28 @@ class Docker:
             "com.docker.compose.oneoff=False",
         )
 
-    def _start(self, service: str, version: str) -> None:
+    def _start(self, service: str, version: str) -> str:
+        """Return the URL at which it answers."""
         environment = compose_environment(self.config, version, self.image_id(version))
         started = run(start_command(self.config, service), environment)
         if started.returncode != 0:
             raise self._not_started(service, version, started.stderr)
+        url = self._url(service)
+        # Compose's --wait takes up to a second more: it asks twice a second, and so does the health check.
+        with watch([found["Id"] for found in self._containers(service)]) as runs:
+            try:
+                wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
+            except StackError as error:
+                raise self._not_started(service, version, str(error)) from error
+        return url
 
-    def _wait_for_trial(self, url: str, version: str) -> None:
-        try:
-            wait_until(
-                lambda: not_healthy(url),
-                timeout=_HEALTHY_WITHIN,
-                alive=lambda: any(found["State"]["Running"] for found in self._containers("trial")),
-                interval=0.1,
-            )
-        except StackError as error:
-            raise self._not_started("trial", version, str(error)) from error
+    def _url(self, service: str) -> str:
+        if self.config.container_url:
+            return self.config.container_url.format(service)
+        if service == "serving":
+            return self.config.serving_url
+        command = compose_command(self.config, "port", service, "8080")
+        return f"http://{run(command, compose_environment(self.config, 'none')).stdout.strip()}"
 
     def _not_started(self, service: str, version: str, why: str) -> StackError:
         environment = compose_environment(self.config, version)

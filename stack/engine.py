@@ -1,12 +1,11 @@
 """The Docker engine, as far as it is asked by this project: commands, images, containers, and a lock."""
 
 import json
-import math
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,11 +67,12 @@ def containers(*labels: str) -> list[dict[str, Any]]:
     return known
 
 
-def wait_for_end(identities: list[str], on_wait: Callable[[], None]) -> None:
-    """Return when these containers have ended; what ``on_wait`` raises ends the waiting."""
+@contextmanager
+def watch(identities: list[str]) -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether one of these containers runs; one that is restarted has ended."""
     waiting = subprocess.Popen(["docker", "wait", *identities], stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: "running" if waiting.poll() is None else None, timeout=math.inf, on_wait=on_wait)
+        yield lambda: waiting.poll() is None
     finally:
         waiting.kill()
         waiting.wait()

@@ -18,7 +18,7 @@ def test_defaults_need_no_setting() -> None:
         tracking_port=5000,
         serving_port=5002,
         tracking_url="http://127.0.0.1:5000",
-        trial_url=None,
+        container_url=None,
         home=CHECKOUT / ".stack",
     )
 
@@ -91,5 +91,5 @@ def test_the_trainer_is_told_the_bounds_that_are_set_and_where_the_workflow_is()
     }
 
 
-def test_where_a_trial_answers_can_be_known_beforehand() -> None:
-    assert load_config({"TRIAL_URL": "http://trial:8080"}, NO_FILE).trial_url == "http://trial:8080"
+def test_where_containers_answer_can_be_known_beforehand() -> None:
+    assert load_config({"CONTAINER_URL": "http://{}:8080"}, NO_FILE).container_url == "http://{}:8080"

@@ -47,7 +47,6 @@ def test_a_model_server_is_started_anew_and_alone(service: str) -> None:
     assert command[: len(compose_command(CONFIG)) + 1] == compose_command(CONFIG, "up")
     options = command[len(compose_command(CONFIG)) + 1 : -1]
     assert {"--detach", "--no-deps", "--force-recreate", f"--scale={service}=1"} <= set(options)
-    assert ("--wait" in options) == (service == "serving")
     assert command[-1] == service
 
 

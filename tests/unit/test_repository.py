@@ -83,7 +83,7 @@ def test_every_variable_is_explained_in_the_example() -> None:
         "MODEL_VERSION",
         "IMAGE_ID",
         "MLFLOW_DISABLE_TELEMETRY",
-        "TRIAL_URL",
+        "CONTAINER_URL",
     }  # set by the stack itself
     assert (compose | config) - internal <= explained
 

@@ -1,5 +1,7 @@
 """Questions to a model and its answers, as the model server speaks: JSON."""
 
+import atexit
+import gc
 import io
 import json
 import subprocess
@@ -65,11 +67,13 @@ def main(model_uri: str, rows: str, answers: str) -> None:
     """Be that process."""
     found: dict[str, Any]
     try:
-        found = {"answers": answer(load_model(model_uri), pd.read_pickle(rows))}  # noqa: S301 - our own file
+        model = load_model(model_uri, suppress_warnings=True)  # nobody would read them
+        found = {"answers": answer(model, pd.read_pickle(rows))}  # noqa: S301 - our own file
     except Exception as error:
         found = {"error": one_line(error)}
     Path(answers).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
+    atexit.register(gc.freeze)
     main(*sys.argv[1:])

@@ -44,12 +44,14 @@ def _set_environment(settings: Settings, metrics: str) -> None:
 def _serve(settings: Settings) -> int:
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     try:
-        from mlflow.pyfunc.scoring_server import load_model_with_mlflow_config
+        from mlflow.pyfunc import load_model
 
         from model_server.app import Application
         from model_server.supervisor import Supervisor
 
-        application = Application(load_model_with_mlflow_config(settings.model_path), settings)
+        # Without its warnings: to look for them takes half a second, and the bake has seen to the packages.
+        model = load_model(settings.model_path, suppress_warnings=True)
+        application = Application(model, settings)
     except Exception:
         _logger.exception("the model at %s can't be served", settings.model_path)
         return 1
