@@ -62,10 +62,12 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=secret,id=ca,mode=0444 \
     --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
+    --mount=type=bind,source=lock/leave.pth,target=/leave.pth \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
     && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
     && packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && cd "$packages" \
+    && install -m 644 /leave.pth . \
     && find matplotlib numpy pandas pyarrow scipy sklearn -depth -type d -name tests -exec rm -r {} + \
     && python -m compileall -q -j 0 -x '/tests?/' "$packages" \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"

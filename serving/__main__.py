@@ -5,8 +5,6 @@ python -m serving status [--json]
 """
 
 import argparse
-import atexit
-import gc
 import logging
 import os
 import sys
@@ -90,7 +88,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     """Run one command; return its exit status."""
-    atexit.register(gc.freeze)  # or the interpreter looks for cycles in all of MLflow before it ends
     arguments = parse()
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)

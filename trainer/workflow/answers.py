@@ -1,7 +1,5 @@
 """Questions to a model and its answers, as the model server speaks: JSON."""
 
-import atexit
-import gc
 import io
 import json
 import subprocess
@@ -75,5 +73,4 @@ def main(model_uri: str, rows: str, answers: str) -> None:
 
 
 if __name__ == "__main__":
-    atexit.register(gc.freeze)
     main(*sys.argv[1:])

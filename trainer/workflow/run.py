@@ -1,8 +1,6 @@
 """One training: run, judge, register. Nothing is registered before all of it has succeeded."""
 
 import argparse
-import atexit
-import gc
 import json
 import math
 import os
@@ -261,7 +259,6 @@ def _bound(name: str, default: float, at_least: float = -math.inf) -> float:
 
 def main(training: Training) -> int:
     """Run one training; return 0 if its version may be deployed, 1 if it failed, 3 if the gate refused it."""
-    atexit.register(gc.freeze)  # or the interpreter looks for cycles in all of MLflow before it ends
     parser = argparse.ArgumentParser(prog="train.py", description="Train, judge and register the model.")
     parser.add_argument("--force", action="store_true", help="train although nothing has changed")
     parser.add_argument("--wait", action="store_true", help="wait for the tracking server to start")
