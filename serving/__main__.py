@@ -5,25 +5,24 @@ python -m serving status [--json]
 """
 
 import argparse
-import logging
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
-from serving.deploy import deploy, resume, rollback_target
-from serving.registry import Registry
-from serving.status import show_status
+from serving.meanwhile import serve_last
 from stack.choice import choose_mode
 from stack.config import Config, load_config
 from stack.docker import Docker
 from stack.errors import StackError, exit_status
 from stack.interruption import Interruption
+from stack.mode import Mode
 from stack.native import Native
 from stack.wait import not_healthy, wait_until
+
+if TYPE_CHECKING:
+    from serving.registry import Registry
 
 _WAIT = "wait for the tracking server, and for the end of a training that `up` has started"
 _TRACKING_WITHIN = 120
@@ -31,21 +30,19 @@ _TRACKING_WITHIN = 120
 
 def run(arguments: argparse.Namespace, config: Config) -> None:
     """Run one command; StackError if it failed."""
+    if arguments.command == "status":
+        with _registry(config) as registry:
+            from serving.status import show_status
+
+            show_status(config, registry, as_json_text=arguments.json)
+        return
     interruption = Interruption()
     mode = arguments.mode(config) if arguments.mode else choose_mode(config)
-    registry = Registry(MlflowClient(), config.model_name)
     if arguments.command == "deploy" and arguments.wait:
-        with ExitStack() as lock:
-            is_alone = True
-            try:
-                lock.enter_context(mode.exclusive())
-            except StackError:  # another deployment is at work
-                is_alone = False
-            _wait_for_tracking(config, interruption)
-            if is_alone:
-                resume(registry, mode)
-        mode.wait_for_training(interruption.check)
-    with mode.exclusive():
+        _start_up(config, mode, interruption)
+    with _registry(config) as registry, mode.exclusive():
+        from serving.deploy import deploy, rollback_target
+
         version = None
         if arguments.command == "promote":
             version = arguments.version
@@ -55,6 +52,25 @@ def run(arguments: argparse.Namespace, config: Config) -> None:
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
 
 
+def _start_up(config: Config, mode: Mode, interruption: Interruption) -> None:
+    """Serve what is there to be served, and wait until nothing else is going on."""
+    with ExitStack() as lock:
+        is_alone = True
+        try:
+            lock.enter_context(mode.exclusive())
+        except StackError:  # another deployment is at work
+            is_alone = False
+        if is_alone:
+            serve_last(mode)
+        with _registry(config) as registry:
+            from serving.deploy import resume
+
+            _wait_for_tracking(config, interruption)
+            if is_alone:
+                resume(registry, mode)
+    mode.wait_for_training(interruption.check)
+
+
 def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
     try:
         wait_until(
@@ -62,6 +78,28 @@ def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
         )
     except StackError as error:
         raise StackError(f"the tracking server did not start: {error}; see its log") from error
+
+
+@contextmanager
+def _registry(config: Config) -> Iterator["Registry"]:
+    """Import MLflow and what uses it, which takes seconds; StackError if the tracking server fails."""
+    import logging
+
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from serving.registry import Registry
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what is done is told here
+    mlflow.set_tracking_uri(config.tracking_url)
+    try:
+        yield Registry(MlflowClient(), config.model_name)
+    except MlflowException as error:
+        raise StackError(
+            f"the tracking server {config.tracking_url} failed in between ({error});"
+            " see to it, then run this again"
+        ) from error
 
 
 def parse() -> argparse.Namespace:
@@ -91,24 +129,7 @@ def main() -> int:
     arguments = parse()
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what is done is told here
-
-    def command() -> None:
-        config = load_config()
-        mlflow.set_tracking_uri(config.tracking_url)
-        try:
-            if arguments.command == "status":
-                show_status(config, as_json_text=arguments.json)
-            else:
-                run(arguments, config)
-        except MlflowException as error:
-            raise StackError(
-                f"the tracking server {config.tracking_url} failed in between ({error});"
-                " see to it, then run this again"
-            ) from error
-
-    return exit_status(arguments.command, command)
+    return exit_status(arguments.command, lambda: run(arguments, load_config()))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from serving.registry import Registry
@@ -115,9 +114,9 @@ def as_json(status: Status) -> str:
     return json.dumps({**asdict(status), "agree": not status.disagreements}, default=write, indent=2)
 
 
-def show_status(config: Config, *, as_json_text: bool) -> None:
+def show_status(config: Config, registry: Registry, *, as_json_text: bool) -> None:
     """Print the status of the stack that runs here; StackError if it is not as it should be."""
-    status = look(config, choose_mode(config), Registry(MlflowClient(), config.model_name))
+    status = look(config, choose_mode(config), registry)
     print(as_json(status) if as_json_text else as_text(status), flush=True)
     if status.disagreements:
         raise StackError(

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, find_image, moment, run, watch
+from stack.engine import Lock, containers, engine_answers, find_image, moment, run, volume_made_at, watch
 from stack.errors import StackError
 from stack.mode import Served, Service
 from stack.wait import not_healthy, wait_until
 
 _HEALTHY_WITHIN = 120
+# The tag, beside its version's, of the image that was served last.
+_LAST_SERVED = "live"
 _SERVICES = ("tracking", "trainer", "deploy", "serving")
 
 
@@ -150,6 +152,7 @@ class Docker:
         except StackError:
             self._remove("serving")
             raise
+        run(["docker", "tag", image(self.config, version), image(self.config, _LAST_SERVED)])
 
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
@@ -159,6 +162,15 @@ class Docker:
         name, _, version = containers[0]["Config"]["Image"].partition("/")[2].rpartition(":")
         is_healthy = not_healthy(self._url("serving")) is None
         return Served(name, version, containers[0]["Image"], is_healthy)
+
+    def last_served(self) -> str | None:
+        """Return the version whose image has the tag `live`, unless the data have been deleted since."""
+        last = find_image(image(self.config, _LAST_SERVED))
+        data_since = volume_made_at(f"{self.config.project}_mlflow")
+        if last is None or data_since is None or last.named_at < data_since:
+            return None
+        versions = [name.rpartition(":")[2] for name in last.names]
+        return next((it for it in versions if it.isdigit() and self.image_id(it) == last.identity), None)
 
     def baked_versions(self) -> list[str]:
         """Return the versions that there are images of."""
@@ -233,8 +245,8 @@ class Docker:
         )
 
     def _remove(self, service: str) -> None:
-        environment = compose_environment(self.config, "none")
-        run(compose_command(self.config, "rm", "--stop", "--force", service), environment)
+        if found := [container["Id"] for container in self._containers(service)]:
+            run(["docker", "rm", "--force", *found])
 
 
 @contextmanager

@@ -37,11 +37,16 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up."""
+    """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
+
+    And its names, and when it was last given one.
+    """
 
     identity: str
     platform: str
     layers: list[str]
+    names: list[str]
+    named_at: datetime
 
 
 def find_image(name: str) -> Image | None:
@@ -51,7 +56,19 @@ def find_image(name: str) -> Image | None:
     if not found:
         return None
     of = found[0]
-    return Image(of["Id"], f"{of['Os']}/{of['Architecture']}", of["RootFS"]["Layers"])
+    return Image(
+        of["Id"],
+        f"{of['Os']}/{of['Architecture']}",
+        of["RootFS"]["Layers"],
+        of["RepoTags"] or [],
+        moment(of["Metadata"].get("LastTagTime") or "0001-01-01T00:00:00Z"),
+    )
+
+
+def volume_made_at(name: str) -> datetime | None:
+    """Return when the volume of that name was made; None if there is none."""
+    found = run(["docker", "volume", "inspect", "--format={{.CreatedAt}}", name]).stdout.strip()
+    return moment(found) if found else None
 
 
 def containers(*labels: str) -> list[dict[str, Any]]:

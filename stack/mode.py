@@ -59,6 +59,12 @@ class Mode(Protocol):
     def served(self) -> Served | None:
         """Return what is served now; None if nothing is."""
 
+    def last_served(self) -> str | None:
+        """Return the version that was served last, if it is still what was found right then, byte for byte.
+
+        No tracking server is asked.
+        """
+
     def baked_versions(self) -> list[str]:
         """Return the versions that are baked."""
 

@@ -153,10 +153,19 @@ class Native:
         serving = self.process("serving")
         if not serving.is_running():
             return None
-        model_name, _, version = serving.note().partition(" ")
+        model_name, version, *_ = serving.note().split()
         is_healthy = not_healthy(self.config.serving_url) is None
         image_id = self.image_id(version) if model_name == self.config.model_name else ""
         return Served(model_name, version, image_id, is_healthy)
+
+    def last_served(self) -> str | None:
+        """Return the version that the last process notes, if its files and the server are the same."""
+        serving = self.process("serving")
+        if not serving.lock.exists():
+            return None
+        model_name, version, image_id = [*serving.note().split(), "", "", ""][:3]
+        is_same = bool(image_id) and image_id == self.image_id(version)
+        return version if is_same and model_name == self.config.model_name else None
 
     def baked_versions(self) -> list[str]:
         """Return the versions whose files are there."""
@@ -184,6 +193,7 @@ class Native:
 
     def _start_model_server(self, process: Process, version: str, port: int) -> str:
         """Return the URL at which it answers."""
+        image_id = self.image_id(version)
         process.start(
             [sys.executable, "-m", "model_server"],
             part_environment(
@@ -196,10 +206,10 @@ class Native:
                 __pyfunc_model_path__=str(self.model_directory(version)),
                 MODEL_NAME=self.config.model_name,
                 MODEL_VERSION=version,
-                IMAGE_ID=self.image_id(version),
+                IMAGE_ID=image_id,
             ),
             self.config.home,  # not the checkout, whose modules no image has
-            note=f"{self.config.model_name} {version}",
+            note=f"{self.config.model_name} {version} {image_id}",
         )
         url = f"http://127.0.0.1:{port}"
         self._wait_healthy(process, url)

@@ -178,6 +178,7 @@ def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: S
     own.down()
     assert nothing_left(own) is None
     own.up()
+    assert "version 1 meanwhile, which was served last" in own.deployment_log()
     assert own.aliases() == {"champion": "1"}
     assert own.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     before = processes_of(own)

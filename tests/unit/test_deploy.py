@@ -10,6 +10,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 import serving.deploy
 from serving.deploy import deploy, rollback_target
+from serving.meanwhile import serve_last
 from serving.registry import Registry
 from serving.replay import Record
 from stack.errors import StackError
@@ -30,6 +31,7 @@ class World:
     tags: dict[str, dict[str, str]]
     images: dict[str, str] = field(default_factory=dict)
     served: str | None = None
+    last_served: str | None = None
     is_healthy: bool = True
     trial: str | None = None
     unfit: tuple[str, ...] = ()
@@ -149,6 +151,9 @@ class FakeMode:
             return None
         return Served("iris", self.world.served, self.image_id(self.world.served), self.world.is_healthy)
 
+    def last_served(self) -> str | None:
+        return self.world.last_served
+
     def baked_versions(self) -> list[str]:
         return list(self.world.images)
 
@@ -226,6 +231,29 @@ def test_nothing_is_done_when_the_champion_is_served_already() -> None:
     run(world)
     assert world.done == []
     assert world.tags["2"] == before
+
+
+def test_what_was_served_last_is_served_before_there_is_a_tracking_server(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = World({}, {}, last_served="2", trial="left behind", is_gone=True)
+    serve_last(FakeMode(world))
+    assert (world.served, world.trial, world.done) == ("2", None, ["serve 2"])
+    assert "version 2 meanwhile" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("served", "last"), [("1", "2"), (None, None)])
+def test_nothing_is_served_meanwhile_where_something_is_or_nothing_was(
+    served: str | None, last: str | None
+) -> None:
+    world = World({}, {}, served=served, last_served=last)
+    serve_last(FakeMode(world))
+    assert (world.served, world.done) == (served, [])
+
+
+def test_that_the_last_one_can_not_be_served_meanwhile_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    serve_last(FakeMode(World({}, {}, last_served="2", unfit=("2",))))
+    assert "version 2 can't be served meanwhile: 2 did not become healthy" in capsys.readouterr().err
 
 
 def test_a_champion_that_is_not_served_is_served_again_without_a_bake() -> None:

@@ -1,5 +1,7 @@
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -23,6 +25,19 @@ CONFIG = load_config(
     {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
     Path("/nonexistent/.env"),
 )
+
+
+DATA_SINCE = datetime(2026, 2, 2, tzinfo=UTC)
+
+
+def an_image(
+    identity: str,
+    *layers: str,
+    platform: str = "linux/amd64",
+    names: tuple[str, ...] = (),
+    named_at: datetime = DATA_SINCE,
+) -> Image:
+    return Image(identity, platform, list(layers), list(names), named_at)
 
 
 def test_an_image_says_whose_model_it_is_and_which_version() -> None:
@@ -92,7 +107,7 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr("stack.docker.run", fake)
-    base = Image("sha256:base", platform, [])
+    base = an_image("sha256:base", platform=platform)
     monkeypatch.setattr("stack.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
     Docker(CONFIG).bake("1")
     assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
@@ -104,7 +119,7 @@ def test_a_bake_that_fails_shows_what_docker_said_and_what_to_do(monkeypatch: py
     said = "Requirement already satisfied: mlflow\nERROR: No matching distribution found for leftpad"
     failed = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr("stack.docker.run", lambda _command: failed)
-    monkeypatch.setattr("stack.docker.find_image", lambda _name: Image("sha256:base", "linux/amd64", []))
+    monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:base"))
     with pytest.raises(StackError) as raised:
         Docker(CONFIG).bake("1")
     assert "baking mine/wine:1 failed" in str(raised.value)
@@ -149,8 +164,36 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
     monkeypatch: pytest.MonkeyPatch, base: list[str], layers: list[str], found: str
 ) -> None:
     known = {
-        "mine-base": Image("sha256:base", "linux/amd64", base) if base else None,
-        "mine/wine:3": Image("sha256:it", "linux/amd64", layers),
+        "mine-base": an_image("sha256:base", *base) if base else None,
+        "mine/wine:3": an_image("sha256:it", *layers),
     }
     monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
     assert Docker(CONFIG).image_id("3") == found
+
+
+LIVE = an_image("sha256:it", "1", "model", names=("mine/wine:live", "mine/wine:3"))
+
+
+@pytest.mark.parametrize(
+    ("live", "version_3", "data_since", "found"),
+    [
+        (LIVE, LIVE, DATA_SINCE, "3"),
+        (None, LIVE, DATA_SINCE, None),
+        (LIVE, LIVE, DATA_SINCE + timedelta(seconds=1), None),
+        (LIVE, LIVE, None, None),
+        (replace(LIVE, names=["mine/wine:live"]), an_image("sha256:new", "1", "other"), DATA_SINCE, None),
+        (replace(LIVE, layers=["0", "model"]), replace(LIVE, layers=["0", "model"]), DATA_SINCE, None),
+    ],
+    ids=["as it was", "none", "data deleted since", "no data", "baked anew", "an older base"],
+)
+def test_what_was_served_last_is_served_again_only_if_nothing_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+    live: Image | None,
+    version_3: Image,
+    data_since: datetime | None,
+    found: str | None,
+) -> None:
+    known = {"mine/wine:live": live, "mine/wine:3": version_3, "mine-base": an_image("sha256:base", "1")}
+    monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
+    monkeypatch.setattr("stack.docker.volume_made_at", {"mine_mlflow": data_since}.__getitem__)
+    assert Docker(CONFIG).last_served() == found

@@ -126,6 +126,23 @@ def test_what_is_served_is_what_the_process_was_started_with(native: Native) -> 
     assert not served.is_healthy  # nothing listens on its port
 
 
+def test_what_was_served_last_is_known_when_nothing_runs_any_more(native: Native) -> None:
+    assert native.last_served() is None
+    bake(native, "2", MLmodel="a")
+    start(native, "serving", f"iris 2 {native.image_id('2')}")
+    native.stop()
+    assert native.last_served() == "2"
+    bake(native, "2", MLmodel="changed since")
+    assert native.last_served() is None
+
+
+@pytest.mark.parametrize("note", ["iris 2", "wine 2 sha256:it", "iris 3 sha256:it", "", "iris"])
+def test_what_was_served_last_must_be_a_baked_version_of_this_model(native: Native, note: str) -> None:
+    bake(native, "2", MLmodel="a")
+    start(native, "serving", note.replace("sha256:it", native.image_id("2")))
+    assert native.last_served() is None
+
+
 def test_discarding_keeps_what_is_served(native: Native) -> None:
     for number in ("1", "2", "10", "11.partial"):
         bake(native, number, MLmodel=number)
