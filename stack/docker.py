@@ -111,7 +111,8 @@ class Docker:
         model_uri = f"models:/{self.config.model_name}/{version}"
         with _building_by(build):
             build_docker(model_uri, name, env_manager="local", base_image=base)
-        if replaced and find_image(name) != replaced:
+        made = find_image(name)
+        if replaced and made and made.identity != replaced.identity:
             # It would stay as a nameless image. Docker refuses while a container still needs it.
             run(["docker", "image", "rm", replaced.identity])
 

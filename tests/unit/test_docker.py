@@ -197,3 +197,22 @@ def test_what_was_served_last_is_served_again_only_if_nothing_has_changed(
     monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
     monkeypatch.setattr("stack.docker.volume_made_at", {"mine_mlflow": data_since}.__getitem__)
     assert Docker(CONFIG).last_served() == found
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(("made", "removed"), [("sha256:it", []), ("sha256:new", ["sha256:it"])])
+def test_a_bake_again_removes_the_image_that_it_replaces_and_not_the_same_one(
+    monkeypatch: pytest.MonkeyPatch, made: str, removed: list[str]
+) -> None:
+    asked = []
+
+    def fake(command: list[str]) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    later = an_image(made, "1", "model", named_at=DATA_SINCE + timedelta(seconds=1))
+    found = {"mine-base": [an_image("sha256:base", "1")], "mine/wine:1": [LIVE, later]}
+    monkeypatch.setattr("stack.docker.run", fake)
+    monkeypatch.setattr("stack.docker.find_image", lambda name: found[name].pop(0))
+    Docker(CONFIG).bake("1")
+    assert [command[-1] for command in asked if command[:3] == ["docker", "image", "rm"]] == removed
