@@ -62,15 +62,17 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=secret,id=ca,mode=0444 \
     --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
-    --mount=type=bind,source=lock/leave.pth,target=/leave.pth \
+    --mount=type=bind,source=lock/quick.pth,target=/quick.pth \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
     && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
     && packages=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && cd "$packages" \
-    && install -m 644 /leave.pth . \
+    && install -m 644 /quick.pth . \
     && find matplotlib numpy pandas pyarrow scipy sklearn -depth -type d -name tests -exec rm -r {} + \
     && python -m compileall -q -j 0 -x '/tests?/' "$packages" \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+# A new volume starts as a copy of this, which spares the first start of the tracking server a second.
+RUN MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade sqlite:////mlflow/mlflow.db && chown stack: /mlflow/mlflow.db
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
 COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/
 COPY --chmod=755 serving/server/ /opt/pyfunc-stack/

@@ -74,7 +74,7 @@ install_locked() {
     # shellcheck disable=SC2086 # options
     .venv/bin/python -m pip install $packages_from --quiet --disable-pip-version-check --no-deps --require-hashes -r lock/bootstrap.txt &&
         .venv/bin/uv pip sync $packages_from --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${@:2}" &&
-        cp lock/leave.pth .venv/lib/python3.*/site-packages/ &&
+        cp lock/quick.pth .venv/lib/python3.*/site-packages/ &&
         return
     [ -z "$packages_from" ] || echo "they were looked for in $vendor/ only; if it is older than lock/, or was made for another platform or Python, fill it again with ./scripts/vendor, or remove $vendor/wheels" >&2
     return 1
@@ -85,7 +85,7 @@ use_venv() {
     local locks=(lock/runtime.txt) wanted installed
     [ "${1:-}" != dev ] || locks+=(lock/dev.txt)
     installed=$(cat .venv/installed 2>/dev/null || true)
-    wanted=$(cat lock/runtime.txt lock/dev.txt lock/bootstrap.txt lock/leave.pth | cksum)
+    wanted=$(cat lock/runtime.txt lock/dev.txt lock/bootstrap.txt lock/quick.pth | cksum)
     case "$installed" in "$wanted dev" | "$wanted ${1:-runtime}") [ ! -x .venv/bin/python ] || return 0 ;; esac
     local python since=$SECONDS
     python=$(find_python)

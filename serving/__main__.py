@@ -7,7 +7,9 @@ python -m serving status [--json]
 import argparse
 import os
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from serving.registry import Registry
 
 _WAIT = "wait for the tracking server, and for the end of a training that `up` has started"
-_TRACKING_WITHIN = 120
+_TRACKING_WITHIN = 120  # seconds
+# A training that takes longer than so many seconds does not keep other deployments away.
+_LOCKED_FOR = 10
 
 
 def run(arguments: argparse.Namespace, config: Config) -> None:
@@ -38,37 +42,56 @@ def run(arguments: argparse.Namespace, config: Config) -> None:
         return
     interruption = Interruption()
     mode = arguments.mode(config) if arguments.mode else choose_mode(config)
-    if arguments.command == "deploy" and arguments.wait:
-        _start_up(config, mode, interruption)
-    with _registry(config) as registry, mode.exclusive():
-        from serving.deploy import deploy, rollback_target
+    with ExitStack() as lock:
+        if arguments.command == "deploy" and arguments.wait:
+            _start_up(config, mode, interruption, lock)
+        else:
+            lock.enter_context(mode.exclusive())
+        with _registry(config) as registry:
+            from serving.deploy import deploy, rollback_target
 
-        version = None
-        if arguments.command == "promote":
-            version = arguments.version
-        elif arguments.command == "rollback":
-            version = rollback_target(registry, mode)
-        served = deploy(registry, mode, version, interruption.check)
+            version = None
+            if arguments.command == "promote":
+                version = arguments.version
+            elif arguments.command == "rollback":
+                version = rollback_target(registry, mode)
+            served = deploy(registry, mode, version, interruption.check)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
 
 
-def _start_up(config: Config, mode: Mode, interruption: Interruption) -> None:
-    """Serve what is there to be served, and wait until nothing else is going on."""
-    with ExitStack() as lock:
-        is_alone = True
-        try:
-            lock.enter_context(mode.exclusive())
-        except StackError:  # another deployment is at work
-            is_alone = False
-        if is_alone:
-            serve_last(mode)
+def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: ExitStack) -> None:
+    """Serve what is there to be served, and wait until nothing else is going on; then the lock is held."""
+    with ThreadPoolExecutor() as pool:
+        served = pool.submit(_serve_last, mode, lock)
+        _wait_for_tracking(config, interruption)  # which has the processors to itself until it is there
         with _registry(config) as registry:
             from serving.deploy import resume
 
-            _wait_for_tracking(config, interruption)
-            if is_alone:
+            is_locked = served.result()
+            if is_locked:
                 resume(registry, mode)
-    mode.wait_for_training(interruption.check)
+    since = time.monotonic()
+
+    def meanwhile() -> None:
+        nonlocal is_locked
+        interruption.check()
+        if is_locked and time.monotonic() - since > _LOCKED_FOR:
+            lock.close()
+            is_locked = False
+
+    mode.wait_for_training(meanwhile)
+    if not is_locked:
+        lock.enter_context(mode.exclusive())
+
+
+def _serve_last(mode: Mode, lock: ExitStack) -> bool:
+    """Serve what was served last, if the lock is to be had, which is kept; return whether it was."""
+    try:
+        lock.enter_context(mode.exclusive())
+    except StackError:  # another deployment is at work
+        return False
+    serve_last(mode)
+    return True
 
 
 def _wait_for_tracking(config: Config, interruption: Interruption) -> None:

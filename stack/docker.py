@@ -5,9 +5,11 @@ How the other parts are started with Docker, docker-compose.yml says.
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from stack.config import CHECKOUT, Config
@@ -16,7 +18,8 @@ from stack.errors import StackError
 from stack.mode import Served, Service
 from stack.wait import not_healthy, wait_until
 
-_HEALTHY_WITHIN = 120
+_HEALTHY_WITHIN = 120  # seconds
+_BEGUN_WITHIN = 10  # seconds
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
 _SERVICES = ("tracking", "trainer", "deploy", "serving")
@@ -32,6 +35,11 @@ def python_image() -> str:
     found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
     assert found  # noqa: S101 - tests/unit/test_repository.py sees to it
     return found[1]
+
+
+def network(config: Config) -> str:
+    """Name the network that Compose makes for the stack."""
+    return f"{config.project}_default"
 
 
 def image(config: Config, version: str) -> str:
@@ -50,10 +58,30 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
     ]
 
 
-def start_command(config: Config, service: str) -> list[str]:
-    """Build the command line that starts `serving` or `trial` anew; it is not waited for."""
+def start_command(config: Config, service: str, how: str = "--detach") -> list[str]:
+    """Build the command line that starts `serving` or `trial` anew; it is not waited for.
+
+    ``how`` may also be ``--no-start``: then it is only made.
+    """
     alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
-    return compose_command(config, "up", "--detach", *alone, service)
+    return compose_command(config, "up", how, *alone, service)
+
+
+def cut_off_commands(config: Config, container: str) -> list[list[str]]:
+    """Build the command lines that start a container which is in the stack's network without any."""
+    return [
+        ["docker", "network", "disconnect", network(config), container],
+        ["docker", "network", "connect", "none", container],
+        ["docker", "start", container],
+    ]
+
+
+def let_in_commands(config: Config, container: str) -> list[list[str]]:
+    """Build the command lines that put it back: then, too, its ports are published."""
+    return [
+        ["docker", "network", "disconnect", "none", container],
+        ["docker", "network", "connect", "--alias=serving", network(config), container],
+    ]
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -119,18 +147,23 @@ class Docker:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep other deployments away, on this machine or in the service `deploy`."""
-        if not engine_answers():
-            raise StackError("no Docker engine answers; start it, or use --native")
         lock = Lock(lock_name(self.config), lock_command(self.config))
-        lock.acquire()
+        try:
+            lock.acquire()
+        except StackError:
+            if engine_answers():
+                raise
+            raise StackError("no Docker engine answers; start it, or use --native") from None
         try:
             yield
         finally:
+            self._remove_cut_off()
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove a container that was tried out when its deployment was killed."""
+        """Remove the containers of a version that was tried out when its deployment was killed."""
         self._remove("trial")
+        self._remove_cut_off()
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; nothing if its base image is not that of today."""
@@ -140,16 +173,25 @@ class Docker:
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
-        """Run the version's image as the Compose service `trial`, which is `serving` on another port."""
-        try:
-            yield self._start("trial", version)
-        finally:
-            self._remove("trial")
+        """Run the version's image as the Compose service `trial`, which is `serving` on another port.
+
+        Where nothing is served, `serving` is started, too, and loads the model meanwhile; without a network,
+        so that nobody can ask it before it is let in.
+        """
+        with ThreadPoolExecutor() as pool:
+            if not self._containers("serving"):
+                pool.submit(self._start_cut_off, version)
+            try:
+                yield self._start("trial", version)
+            finally:
+                # Nobody has to wait for that but this process with its end.
+                Thread(target=self._remove, args=("trial",)).start()
 
     def serve(self, version: str) -> None:
         """Serve the version's image as the Compose service `serving`."""
         try:
-            self._start("serving", version)
+            if not self._let_in(version):
+                self._start("serving", version)
         except StackError:
             self._remove("serving")
             raise
@@ -157,7 +199,11 @@ class Docker:
 
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
-        containers = [found for found in self._containers("serving") if found["State"]["Running"]]
+        containers = [
+            found
+            for found in self._containers("serving")
+            if found["State"]["Running"] and not _is_cut_off(found)
+        ]
         if len(containers) != 1:  # 2 where a deployment was killed while it replaced one by another
             return None
         name, _, version = containers[0]["Config"]["Image"].partition("/")[2].rpartition(":")
@@ -186,11 +232,17 @@ class Docker:
             run(["docker", "image", "rm", name])
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
-        """Return when the container of the service `trainer` has ended."""
+        """Return when the container of the service `trainer` has ended; Compose starts it beside `deploy`."""
+        with suppress(StackError):
+            wait_until(self._training_to_begin, timeout=_BEGUN_WITHIN, on_wait=on_wait)
         training = [found["Id"] for found in self._containers("trainer") if found["State"]["Running"]]
         if training:
             with watch(training) as runs:
                 wait_until(lambda: "training" if runs() else None, timeout=math.inf, on_wait=on_wait)
+
+    def _training_to_begin(self) -> str | None:
+        is_made = any(found["State"]["Status"] == "created" for found in self._containers("trainer"))
+        return "not started" if is_made else None
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
@@ -205,6 +257,8 @@ class Docker:
             return Service(name, False, "not started", None)
         if not state["Running"]:
             return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
+        if _is_cut_off(containers[-1]):
+            return Service(name, False, "loading", moment(state["StartedAt"]))
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 
     def _containers(self, service: str) -> list[dict[str, Any]]:
@@ -220,14 +274,49 @@ class Docker:
         started = run(start_command(self.config, service), environment)
         if started.returncode != 0:
             raise self._not_started(service, version, started.stderr)
+        try:
+            return self._wait_healthy(service)
+        except StackError as error:
+            raise self._not_started(service, version, str(error)) from error
+
+    def _wait_healthy(self, service: str) -> str:
+        """Return the URL at which it answers."""
         url = self._url(service)
         # Compose's --wait takes up to a second more: it asks twice a second, and so does the health check.
         with watch([found["Id"] for found in self._containers(service)]) as runs:
-            try:
-                wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
-            except StackError as error:
-                raise self._not_started(service, version, str(error)) from error
+            wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
         return url
+
+    def _start_cut_off(self, version: str) -> None:
+        """Start `serving` without a network; where that is not to be had, there is no such container."""
+        environment = compose_environment(self.config, version, self.image_id(version))
+        run(start_command(self.config, "serving", "--no-start"), environment)
+        for found in self._containers("serving"):
+            # With networks of the user's own, it is started as it always is, when it is to be served.
+            is_usual = list(found["NetworkSettings"]["Networks"]) == [network(self.config)]
+            commands = cut_off_commands(self.config, found["Id"]) if is_usual else []
+            if not is_usual or any(run(command).returncode != 0 for command in commands):
+                self._remove("serving")
+
+    def _let_in(self, version: str) -> bool:
+        """Serve the container that has loaded this version without a network; False if there is none.
+
+        Or if it has ended: a model may need the network to be loaded.
+        """
+        cut_off = [found for found in self._containers("serving") if _is_cut_off(found)]
+        if not cut_off or cut_off[0]["Config"]["Image"] != image(self.config, version):
+            return False
+        if any(run(command).returncode != 0 for command in let_in_commands(self.config, cut_off[0]["Id"])):
+            return False
+        try:
+            self._wait_healthy("serving")
+        except StackError:
+            return False
+        return True
+
+    def _remove_cut_off(self) -> None:
+        if any(_is_cut_off(found) for found in self._containers("serving")):
+            self._remove("serving")
 
     def _url(self, service: str) -> str:
         if self.config.container_url:
@@ -248,6 +337,11 @@ class Docker:
     def _remove(self, service: str) -> None:
         if found := [container["Id"] for container in self._containers(service)]:
             run(["docker", "rm", "--force", *found])
+
+
+def _is_cut_off(container: Mapping[str, Any]) -> bool:
+    """Whether a container of `serving` only loads its model yet."""
+    return "none" in container["NetworkSettings"]["Networks"] or container["State"]["Status"] == "created"
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -14,7 +15,9 @@ from stack.docker import (
     build_command,
     compose_command,
     compose_environment,
+    cut_off_commands,
     image,
+    let_in_commands,
     lock_command,
     start_command,
 )
@@ -63,6 +66,138 @@ def test_a_model_server_is_started_anew_and_alone(service: str) -> None:
     options = command[len(compose_command(CONFIG)) + 1 : -1]
     assert {"--detach", "--no-deps", "--force-recreate", f"--scale={service}=1"} <= set(options)
     assert command[-1] == service
+
+
+def test_a_container_is_started_without_a_network_and_let_in_later() -> None:
+    assert cut_off_commands(CONFIG, "it") == [
+        ["docker", "network", "disconnect", "mine_default", "it"],
+        ["docker", "network", "connect", "none", "it"],
+        ["docker", "start", "it"],
+    ]
+    assert let_in_commands(CONFIG, "it") == [
+        ["docker", "network", "disconnect", "none", "it"],
+        ["docker", "network", "connect", "--alias=serving", "mine_default", "it"],
+    ]
+
+
+def a_container(*networks: str, status: str = "running", version: str = "3") -> dict[str, Any]:
+    return {
+        "Id": "it",
+        "Image": "sha256:it",
+        "Config": {"Image": f"mine/wine:{version}"},
+        "State": {"Status": status, "Running": status == "running"},
+        "NetworkSettings": {"Networks": dict.fromkeys(networks)},
+    }
+
+
+class Engine:
+    """Knows one container of `serving`, perhaps; notes the commands that it gets, of which some fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *serving: dict[str, Any], failing: str = "-") -> None:
+        self.commands: list[str] = []
+
+        def run(command: list[str], _: object = None) -> subprocess.CompletedProcess[str]:
+            self.commands.append(" ".join(command))
+            return subprocess.CompletedProcess(command, int(failing in command), "", "")
+
+        monkeypatch.setattr("stack.docker.run", run)
+        monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:it"))
+        monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
+        monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
+
+    def got(self, *starts: str) -> list[str]:
+        return [command for command in self.commands if command.startswith(starts)]
+
+
+@pytest.mark.parametrize(
+    ("serving", "is_served"),
+    [
+        (a_container("mine_default"), True),
+        (a_container("none"), False),
+        (a_container("mine_default", status="created"), False),
+        (a_container("mine_default", status="exited"), False),
+    ],
+    ids=["let in", "cut off", "made only", "ended"],
+)
+def test_what_can_not_be_asked_is_not_served(
+    monkeypatch: pytest.MonkeyPatch, serving: dict[str, Any], is_served: bool
+) -> None:
+    Engine(monkeypatch, serving)
+    assert (Docker(CONFIG).served() is not None) == is_served
+
+
+@pytest.mark.parametrize(
+    ("networks", "failing", "commands"),
+    [
+        (["mine_default"], "-", [*(" ".join(command) for command in cut_off_commands(CONFIG, "it"))]),
+        (["mine_default"], "start", ["docker rm --force it"]),
+        (["mine_default", "proxy"], "-", ["docker rm --force it"]),
+    ],
+    ids=["the stack's network", "not to be started", "another network"],
+)
+def test_only_a_container_of_the_stacks_own_network_alone_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, networks: list[str], failing: str, commands: list[str]
+) -> None:
+    engine = Engine(monkeypatch, a_container(*networks, status="created"), failing=failing)
+    Docker(CONFIG)._start_cut_off("3")
+    assert "--no-start" in engine.commands[0]
+    assert engine.commands[-len(commands) :] == commands
+
+
+@pytest.mark.parametrize(
+    ("serving", "failing", "is_anew"),
+    [
+        ([a_container("none")], "-", False),
+        ([], "-", True),
+        ([a_container("none", version="2")], "-", True),
+        ([a_container("mine_default")], "-", True),
+        ([a_container("none")], "connect", True),
+    ],
+    ids=["loaded ahead", "nothing there", "another version", "served already", "not to be let in"],
+)
+def test_what_has_loaded_ahead_is_let_in_and_else_started_anew(
+    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], failing: str, is_anew: bool
+) -> None:
+    engine = Engine(monkeypatch, *serving, failing=failing)
+    Docker(CONFIG).serve("3")
+    assert bool(engine.got("docker compose")) == is_anew
+    assert engine.got("docker tag") == ["docker tag mine/wine:3 mine/wine:live"]
+
+
+@pytest.mark.parametrize(
+    ("serving", "removed"),
+    [([a_container("none")], ["docker rm --force it"]), ([a_container("mine_default")], []), ([], [])],
+    ids=["cut off", "served", "nothing there"],
+)
+def test_what_was_never_served_is_removed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], removed: list[str]
+) -> None:
+    engine = Engine(monkeypatch, *serving)
+    Docker(CONFIG).clean_up()
+    assert engine.got("docker rm") == removed
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_version_loads_ahead_only_where_nothing_is_served(
+    monkeypatch: pytest.MonkeyPatch, is_served: bool
+) -> None:
+    engine = Engine(monkeypatch, *([a_container("mine_default", version="2")] if is_served else []))
+    with Docker(CONFIG).trial("3") as url:
+        assert url == "http://trial"
+    made = [command for command in engine.got("docker compose") if "--no-start" in command]
+    assert len(made) == (0 if is_served else 1)
+
+
+def test_a_training_that_compose_has_not_started_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = ["created", "created", "exited"]
+    monkeypatch.setattr(
+        Docker,
+        "_containers",
+        lambda *_: [a_container(status=states.pop(0) if len(states) > 1 else states[0])],
+    )
+    waits: list[int] = []
+    Docker(CONFIG).wait_for_training(lambda: waits.append(1))
+    assert len(waits) == 2
 
 
 def test_a_bake_is_for_the_platform_of_its_base_and_has_no_network() -> None:

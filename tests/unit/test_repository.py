@@ -31,7 +31,7 @@ def test_services_start_in_one_direction() -> None:
     assert needs == {
         "tracking": [],
         "trainer": ["tracking"],
-        "deploy": ["trainer"],
+        "deploy": ["tracking"],
         "serving": ["tracking", "trainer", "deploy"],
         "trial": [],
     }
