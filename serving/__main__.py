@@ -63,7 +63,7 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
     """Serve what is there to be served, and wait until nothing else is going on; then the lock is held."""
     with ThreadPoolExecutor() as pool:
         served = pool.submit(_serve_last, mode, lock)
-        _wait_for_tracking(config, interruption)  # which has the processors to itself until it is there
+        _wait_for_tracking(config, interruption)  # no import slows its own, or the trainer's, until then
         with _registry(config) as registry:
             from serving.deploy import resume
 
@@ -76,8 +76,8 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
         nonlocal is_locked
         interruption.check()
         if is_locked and time.monotonic() - since > _LOCKED_FOR:
-            lock.close()
             is_locked = False
+            lock.close()
 
     mode.wait_for_training(meanwhile)
     if not is_locked:

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from serving.registry import Registry
 from serving.replay import replay
 from stack.errors import StackError
-from stack.mode import Mode
+from stack.mode import Check, Mode, nothing
 
 # Baked versions that are kept besides champion and previous.
 KEPT_OTHERS = 2
@@ -52,13 +52,13 @@ def deploy(
     if before is not None and before != target and version is None:
         _resume(registry, mode, before)
     try:
-        prepare(registry, mode, target)
+        replayed = prepare(registry, mode, target)
         check()
         if _is_served(registry, mode, target):
             print(f"version {target} is served already", flush=True)
         else:
             print(f"starting to serve version {target}", flush=True)
-            mode.serve(target)
+            mode.serve(target, replayed)
     except StackError as error:
         _put_back(registry, mode, before, target, error)
     _settle(registry, target, before)
@@ -88,8 +88,10 @@ def rollback_target(registry: Registry, mode: Mode) -> str:
     return previous
 
 
-def prepare(registry: Registry, mode: Mode, version: str) -> None:
+def prepare(registry: Registry, mode: Mode, version: str) -> Check:
     """Bake the version and replay, unless what is baked was found right before; what serves is not touched.
+
+    Returns what is to be checked of it once more where it is served: what was replayed now.
 
     Raises:
         StackError: if it can't be baked, or gives a wrong answer.
@@ -98,7 +100,7 @@ def prepare(registry: Registry, mode: Mode, version: str) -> None:
     tags = registry.version(version).tags
     baked = mode.image_id(version)
     if baked and tags.get("image_id") == baked and tags.get("replay", "").startswith("passed"):
-        return
+        return nothing
     record = registry.record(version)
     since = time.monotonic()
     print(f"baking version {version} of {registry.model_name}", flush=True)
@@ -113,6 +115,7 @@ def prepare(registry: Registry, mode: Mode, version: str) -> None:
         raise StackError(f"version {version} of {registry.model_name} failed the replay: {error}") from error
     registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
     print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
+    return lambda url: replay(url, record)
 
 
 def _live(registry: Registry, mode: Mode) -> str | None:

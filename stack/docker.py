@@ -9,17 +9,28 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Thread
+from datetime import timedelta
 from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import Lock, containers, engine_answers, find_image, moment, run, volume_made_at, watch
+from stack.engine import (
+    Lock,
+    containers,
+    engine_answers,
+    find_image,
+    moment,
+    publishes_late,
+    run,
+    volume_made_at,
+    watch,
+)
 from stack.errors import StackError
-from stack.mode import Served, Service
+from stack.mode import Check, Served, Service, nothing
 from stack.wait import not_healthy, wait_until
 
 _HEALTHY_WITHIN = 120  # seconds
 _BEGUN_WITHIN = 10  # seconds
+_STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
 _SERVICES = ("tracking", "trainer", "deploy", "serving")
@@ -147,23 +158,21 @@ class Docker:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep other deployments away, on this machine or in the service `deploy`."""
+        is_on_host = self.config.container_url is None
+        if is_on_host and not engine_answers():
+            raise StackError("no Docker engine answers; start it, or use --native")
         lock = Lock(lock_name(self.config), lock_command(self.config))
-        try:
-            lock.acquire()
-        except StackError:
-            if engine_answers():
-                raise
-            raise StackError("no Docker engine answers; start it, or use --native") from None
+        lock.acquire()
         try:
             yield
         finally:
-            self._remove_cut_off()
+            with suppress(StackError):  # an engine that has ended; what ended the deployment says more
+                self._remove(self._cut_off())
             lock.release()
 
     def clean_up(self) -> None:
         """Remove the containers of a version that was tried out when its deployment was killed."""
-        self._remove("trial")
-        self._remove_cut_off()
+        self._remove([*self._containers("trial"), *self._cut_off()])
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; nothing if its base image is not that of today."""
@@ -178,22 +187,23 @@ class Docker:
         Where nothing is served, `serving` is started, too, and loads the model meanwhile; without a network,
         so that nobody can ask it before it is let in.
         """
+        is_first = not self._containers("serving") and publishes_late()
         with ThreadPoolExecutor() as pool:
-            if not self._containers("serving"):
-                pool.submit(self._start_cut_off, version)
+            ahead = pool.submit(self._start_cut_off, version) if is_first else None
             try:
                 yield self._start("trial", version)
+                if ahead:
+                    ahead.result()
             finally:
-                # Nobody has to wait for that but this process with its end.
-                Thread(target=self._remove, args=("trial",)).start()
+                self._remove(self._containers("trial"))
 
-    def serve(self, version: str) -> None:
+    def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's image as the Compose service `serving`."""
         try:
-            if not self._let_in(version):
-                self._start("serving", version)
+            if not self._let_in(version, check):
+                check(self._start("serving", version))
         except StackError:
-            self._remove("serving")
+            self._remove(self._containers("serving"))
             raise
         run(["docker", "tag", image(self.config, version), image(self.config, _LAST_SERVED)])
 
@@ -202,7 +212,7 @@ class Docker:
         containers = [
             found
             for found in self._containers("serving")
-            if found["State"]["Running"] and not _is_cut_off(found)
+            if found["State"]["Running"] and not self._is_cut_off(found)
         ]
         if len(containers) != 1:  # 2 where a deployment was killed while it replaced one by another
             return None
@@ -241,8 +251,12 @@ class Docker:
                 wait_until(lambda: "training" if runs() else None, timeout=math.inf, on_wait=on_wait)
 
     def _training_to_begin(self) -> str | None:
-        is_made = any(found["State"]["Status"] == "created" for found in self._containers("trainer"))
-        return "not started" if is_made else None
+        """Say that the trainer has not been started since `deploy` was, a moment before or after it."""
+        trainer, deploy = self._containers("trainer"), self._containers("deploy")
+        if not trainer or not deploy:
+            return None
+        started, own = (moment(found[0]["State"]["StartedAt"]) for found in (trainer, deploy))
+        return "not started" if started < own - _STARTED_TOGETHER else None
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
@@ -257,7 +271,7 @@ class Docker:
             return Service(name, False, "not started", None)
         if not state["Running"]:
             return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
-        if _is_cut_off(containers[-1]):
+        if self._is_cut_off(containers[-1]):
             return Service(name, False, "loading", moment(state["StartedAt"]))
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 
@@ -288,35 +302,44 @@ class Docker:
         return url
 
     def _start_cut_off(self, version: str) -> None:
-        """Start `serving` without a network; where that is not to be had, there is no such container."""
+        """Make `serving`, and start it without a network; where that is not to be had, it is removed again.
+
+        Then it is started as it always is, when it is to be served: also where the user has given it networks
+        of its own, or a name or an address in the stack's.
+        """
         environment = compose_environment(self.config, version, self.image_id(version))
         run(start_command(self.config, "serving", "--no-start"), environment)
-        for found in self._containers("serving"):
-            # With networks of the user's own, it is started as it always is, when it is to be served.
-            is_usual = list(found["NetworkSettings"]["Networks"]) == [network(self.config)]
-            commands = cut_off_commands(self.config, found["Id"]) if is_usual else []
+        for made in self._containers("serving"):
+            is_usual = _has_only(made, network(self.config))
+            commands = cut_off_commands(self.config, made["Id"]) if is_usual else []
             if not is_usual or any(run(command).returncode != 0 for command in commands):
-                self._remove("serving")
+                self._remove([made])
 
-    def _let_in(self, version: str) -> bool:
+    def _let_in(self, version: str, check: Check) -> bool:
         """Serve the container that has loaded this version without a network; False if there is none.
 
-        Or if it has ended: a model may need the network to be loaded.
+        Or if it can't be served like this: a model may need the network to be loaded.
         """
-        cut_off = [found for found in self._containers("serving") if _is_cut_off(found)]
-        if not cut_off or cut_off[0]["Config"]["Image"] != image(self.config, version):
-            return False
-        if any(run(command).returncode != 0 for command in let_in_commands(self.config, cut_off[0]["Id"])):
-            return False
-        try:
-            self._wait_healthy("serving")
-        except StackError:
-            return False
-        return True
+        expected = (image(self.config, version), self.image_id(version), False, 0)
+        for found in self._cut_off():
+            state = (found["State"]["Restarting"], found["RestartCount"])
+            if (found["Config"]["Image"], found["Image"], *state) != expected:
+                continue
+            if any(run(command).returncode != 0 for command in let_in_commands(self.config, found["Id"])):
+                continue
+            with suppress(StackError):
+                check(self._wait_healthy("serving"))
+                return True
+        return False
 
-    def _remove_cut_off(self) -> None:
-        if any(_is_cut_off(found) for found in self._containers("serving")):
-            self._remove("serving")
+    def _cut_off(self) -> list[dict[str, Any]]:
+        return [found for found in self._containers("serving") if self._is_cut_off(found)]
+
+    def _is_cut_off(self, container: Mapping[str, Any]) -> bool:
+        """Whether a container of `serving` was made to load its model, and not been let in."""
+        own = network(self.config)
+        is_ours = container["HostConfig"]["NetworkMode"] == own
+        return is_ours and own not in container["NetworkSettings"]["Networks"]
 
     def _url(self, service: str) -> str:
         if self.config.container_url:
@@ -334,14 +357,20 @@ class Docker:
             f"{log.stdout}{why}"
         )
 
-    def _remove(self, service: str) -> None:
-        if found := [container["Id"] for container in self._containers(service)]:
-            run(["docker", "rm", "--force", *found])
+    def _remove(self, containers: list[dict[str, Any]]) -> None:
+        if containers:
+            run(["docker", "rm", "--force", *(container["Id"] for container in containers)])
 
 
-def _is_cut_off(container: Mapping[str, Any]) -> bool:
-    """Whether a container of `serving` only loads its model yet."""
-    return "none" in container["NetworkSettings"]["Networks"] or container["State"]["Status"] == "created"
+def _has_only(container: Mapping[str, Any], network: str) -> bool:
+    """Whether a container has this network as Compose gives it, and nothing else."""
+    networks = container["NetworkSettings"]["Networks"]
+    if list(networks) != [network]:
+        return False
+    endpoint = networks[network]
+    names = {"serving", container["Name"].removeprefix("/"), container["Id"][:12]}
+    others = [endpoint.get(key) for key in ("IPAMConfig", "Links", "DriverOpts", "MacAddress")]
+    return set(endpoint.get("Aliases") or []) <= names and not any(others)
 
 
 @contextmanager

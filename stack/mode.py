@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+Check = Callable[[str], object]
+"""Looks at a model server, by its URL; StackError if something is wrong with it."""
+
+
+def nothing(_url: str) -> None:
+    """Check nothing."""
+
 
 @dataclass(frozen=True)
 class Served:
@@ -48,11 +55,11 @@ class Mode(Protocol):
     def trial(self, version: str) -> AbstractContextManager[str]:
         """Run a baked version as it would be served, but apart; the URL at which it answers."""
 
-    def serve(self, version: str) -> None:
-        """Serve a baked version in place of what is served now.
+    def serve(self, version: str, check: Check = nothing) -> None:
+        """Serve a baked version in place of what is served now; ``check`` gets the URL at which it answers.
 
         Raises:
-            StackError: if it does not become healthy; then nothing is served.
+            StackError: if it does not become healthy, or ``check`` raises it; then nothing is served.
 
         """
 

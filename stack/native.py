@@ -23,7 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
-from stack.mode import Served, Service
+from stack.mode import Check, Served, Service, nothing
 from stack.processes import Process
 from stack.wait import not_healthy, wait_until
 
@@ -138,12 +138,12 @@ class Native:
         finally:
             trial.stop()
 
-    def serve(self, version: str) -> None:
+    def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's files in place of what is served now."""
         serving = self.process("serving")
         serving.stop()
         try:
-            self._start_model_server(serving, version, self.config.serving_port)
+            check(self._start_model_server(serving, version, self.config.serving_port))
         except StackError:
             serving.stop()
             raise

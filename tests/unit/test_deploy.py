@@ -14,7 +14,7 @@ from serving.meanwhile import serve_last
 from serving.registry import Registry
 from serving.replay import Record
 from stack.errors import StackError
-from stack.mode import Served, Service
+from stack.mode import Check, Served, Service, nothing
 
 LIVE = {"replay": "passed: all equal", "deployed_at": "2026-01-01T00:00:00+00:00"}
 
@@ -36,6 +36,7 @@ class World:
     trial: str | None = None
     unfit: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    wrong_where_served: tuple[str, ...] = ()
     done: list[str] = field(default_factory=list)
     tracking_dies: bool = False
     steps_left: int | None = None
@@ -138,11 +139,16 @@ class FakeMode:
             raise
         self.world.change(lambda: setattr(self.world, "trial", None))
 
-    def serve(self, version: str) -> None:
+    def serve(self, version: str, check: Check = nothing) -> None:
         self.world.done.append(f"serve {version}")
         self.world.change(lambda: setattr(self.world, "served", None))
         if version in self.world.unfit:
             raise StackError(f"{version} did not become healthy")
+        try:
+            check(version)
+        except StackError:
+            self.world.served = None
+            raise
         self.world.change(lambda: setattr(self.world, "served", version))
         self.world.is_healthy = True
 
@@ -185,9 +191,11 @@ def run(world: World, version: str | None = None, **options: Any) -> str:  # noq
 
 def fake_replay(url: str, record: Record) -> str:
     world, version = record.request["world"], record.request["version"]
-    assert url == world.trial == version
+    is_tried = world.trial is not None
+    assert url == version
+    assert world.trial in (version, None)
     world.step()
-    if version in world.wrong:
+    if version in (world.wrong if is_tried else world.wrong_where_served):
         raise StackError("it answers otherwise")
     return "all equal"
 
@@ -386,12 +394,23 @@ def test_an_alias_that_was_moved_by_hand_while_nothing_was_served_is_put_back_to
     assert_settled(world, "3")
 
 
+def test_a_version_that_answers_otherwise_where_it_is_served_gives_way_to_the_one_before() -> None:
+    world = served_world("1", candidate="2")
+    world.wrong_where_served = ("2",)
+    with pytest.raises(StackError, match="it answers otherwise"):
+        run(world)
+    assert world.tags["2"]["replay"].startswith("passed")
+    assert "answers otherwise" in world.tags["2"]["failure"]
+    assert world.aliases == {"champion": "1", "candidate": "2"}
+    assert_settled(world, "1")
+
+
 def test_the_version_before_is_served_again_even_if_the_tracking_server_is_gone_by_then() -> None:
     class Gone(FakeMode):
-        def serve(self, version: str) -> None:
+        def serve(self, version: str, check: Check = nothing) -> None:
             if version == "2":
                 world.is_gone = True
-            super().serve(version)
+            super().serve(version, check)
 
     world = served_world("1", candidate="2")
     world.unfit = ("2",)

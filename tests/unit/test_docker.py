@@ -80,14 +80,32 @@ def test_a_container_is_started_without_a_network_and_let_in_later() -> None:
     ]
 
 
-def a_container(*networks: str, status: str = "running", version: str = "3") -> dict[str, Any]:
+def a_container(
+    *networks: str,
+    status: str = "running",
+    version: str = "3",
+    **others: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    """Say what the engine knows of a container of `serving`."""
+    endpoint = {"Aliases": ["mine-serving-1", "serving"], "IPAMConfig": None, "MacAddress": ""}
+    running = status in ("running", "restarting")
     return {
         "Id": "it",
+        "Name": "/mine-serving-1",
         "Image": "sha256:it",
         "Config": {"Image": f"mine/wine:{version}"},
-        "State": {"Status": status, "Running": status == "running"},
-        "NetworkSettings": {"Networks": dict.fromkeys(networks)},
+        "HostConfig": {"NetworkMode": "mine_default"},
+        "State": {"Status": status, "Running": running, "Restarting": status == "restarting"},
+        "RestartCount": 0,
+        "NetworkSettings": {"Networks": {name: dict(endpoint) for name in networks}},
+        **others,
     }
+
+
+def with_endpoint(**endpoint: Any) -> dict[str, Any]:  # noqa: ANN401
+    made = a_container("mine_default", status="created")
+    made["NetworkSettings"]["Networks"]["mine_default"].update(endpoint)
+    return made
 
 
 class Engine:
@@ -104,6 +122,7 @@ class Engine:
         monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:it"))
         monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
         monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
+        monkeypatch.setattr("stack.docker.publishes_late", lambda: True)
 
     def got(self, *starts: str) -> list[str]:
         return [command for command in self.commands if command.startswith(starts)]
@@ -114,10 +133,11 @@ class Engine:
     [
         (a_container("mine_default"), True),
         (a_container("none"), False),
-        (a_container("mine_default", status="created"), False),
+        (a_container(), False),
         (a_container("mine_default", status="exited"), False),
+        (a_container("proxy", HostConfig={"NetworkMode": "proxy"}), True),
     ],
-    ids=["let in", "cut off", "made only", "ended"],
+    ids=["let in", "cut off", "on its way", "ended", "in another network"],
 )
 def test_what_can_not_be_asked_is_not_served(
     monkeypatch: pytest.MonkeyPatch, serving: dict[str, Any], is_served: bool
@@ -127,18 +147,20 @@ def test_what_can_not_be_asked_is_not_served(
 
 
 @pytest.mark.parametrize(
-    ("networks", "failing", "commands"),
+    ("made", "failing", "commands"),
     [
-        (["mine_default"], "-", [*(" ".join(command) for command in cut_off_commands(CONFIG, "it"))]),
-        (["mine_default"], "start", ["docker rm --force it"]),
-        (["mine_default", "proxy"], "-", ["docker rm --force it"]),
+        (with_endpoint(), "-", [*(" ".join(command) for command in cut_off_commands(CONFIG, "it"))]),
+        (with_endpoint(), "start", ["docker rm --force it"]),
+        (a_container("mine_default", "proxy", status="created"), "-", ["docker rm --force it"]),
+        (with_endpoint(Aliases=["serving", "model"]), "-", ["docker rm --force it"]),
+        (with_endpoint(IPAMConfig={"IPv4Address": "10.0.0.9"}), "-", ["docker rm --force it"]),
     ],
-    ids=["the stack's network", "not to be started", "another network"],
+    ids=["the stack's network", "not to be started", "another network", "a name", "an address"],
 )
 def test_only_a_container_of_the_stacks_own_network_alone_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, networks: list[str], failing: str, commands: list[str]
+    monkeypatch: pytest.MonkeyPatch, made: dict[str, Any], failing: str, commands: list[str]
 ) -> None:
-    engine = Engine(monkeypatch, a_container(*networks, status="created"), failing=failing)
+    engine = Engine(monkeypatch, made, failing=failing)
     Docker(CONFIG)._start_cut_off("3")
     assert "--no-start" in engine.commands[0]
     assert engine.commands[-len(commands) :] == commands
@@ -151,9 +173,21 @@ def test_only_a_container_of_the_stacks_own_network_alone_is_cut_off(
         ([], "-", True),
         ([a_container("none", version="2")], "-", True),
         ([a_container("mine_default")], "-", True),
+        ([a_container("none", Image="sha256:other")], "-", True),
+        ([a_container("none", status="restarting")], "-", True),
+        ([a_container("none", RestartCount=1)], "-", True),
         ([a_container("none")], "connect", True),
     ],
-    ids=["loaded ahead", "nothing there", "another version", "served already", "not to be let in"],
+    ids=[
+        "loaded ahead",
+        "nothing there",
+        "another version",
+        "served already",
+        "another image",
+        "it ends",
+        "it has ended before",
+        "not to be let in",
+    ],
 )
 def test_what_has_loaded_ahead_is_let_in_and_else_started_anew(
     monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], failing: str, is_anew: bool
@@ -164,10 +198,42 @@ def test_what_has_loaded_ahead_is_let_in_and_else_started_anew(
     assert engine.got("docker tag") == ["docker tag mine/wine:3 mine/wine:live"]
 
 
+def test_what_answers_otherwise_without_a_network_is_started_anew_and_checked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(monkeypatch, a_container("none"))
+    checked = []
+
+    def check(url: str) -> None:
+        checked.append(url)
+        if len(checked) == 1:
+            raise StackError("it answers otherwise")
+
+    Docker(CONFIG).serve("3", check)
+    assert checked == ["http://serving", "http://serving"]
+    assert len(engine.got("docker compose")) == 1
+
+
+def test_what_is_found_wrong_where_it_is_served_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(monkeypatch, a_container("mine_default"))
+
+    def check(_: str) -> None:
+        raise StackError("it answers otherwise")
+
+    with pytest.raises(StackError, match="answers otherwise"):
+        Docker(CONFIG).serve("3", check)
+    assert engine.got("docker rm", "docker tag") == ["docker rm --force it"]
+
+
 @pytest.mark.parametrize(
     ("serving", "removed"),
-    [([a_container("none")], ["docker rm --force it"]), ([a_container("mine_default")], []), ([], [])],
-    ids=["cut off", "served", "nothing there"],
+    [
+        ([a_container("none")], ["docker rm --force it"]),
+        ([a_container("mine_default")], []),
+        ([a_container("mine_default", Id="served"), a_container("none")], ["docker rm --force it"]),
+        ([], []),
+    ],
+    ids=["cut off", "served", "both", "nothing there"],
 )
 def test_what_was_never_served_is_removed_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], removed: list[str]
@@ -177,27 +243,39 @@ def test_what_was_never_served_is_removed_and_nothing_else(
     assert engine.got("docker rm") == removed
 
 
-@pytest.mark.parametrize("is_served", [False, True])
-def test_a_version_loads_ahead_only_where_nothing_is_served(
-    monkeypatch: pytest.MonkeyPatch, is_served: bool
+@pytest.mark.parametrize(
+    ("serving", "publishes_late", "is_ahead"),
+    [([], True, True), ([a_container("mine_default", version="2")], True, False), ([], False, False)],
+    ids=["nothing is served", "another version is served", "in a virtual machine"],
+)
+def test_a_version_loads_ahead_only_where_nothing_is_served_and_its_port_can_be_published_later(
+    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], publishes_late: bool, is_ahead: bool
 ) -> None:
-    engine = Engine(monkeypatch, *([a_container("mine_default", version="2")] if is_served else []))
+    engine = Engine(monkeypatch, *serving)
+    monkeypatch.setattr("stack.docker.publishes_late", lambda: publishes_late)
     with Docker(CONFIG).trial("3") as url:
         assert url == "http://trial"
     made = [command for command in engine.got("docker compose") if "--no-start" in command]
-    assert len(made) == (0 if is_served else 1)
+    assert len(made) == is_ahead
 
 
-def test_a_training_that_compose_has_not_started_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    states = ["created", "created", "exited"]
-    monkeypatch.setattr(
-        Docker,
-        "_containers",
-        lambda *_: [a_container(status=states.pop(0) if len(states) > 1 else states[0])],
-    )
-    waits: list[int] = []
-    Docker(CONFIG).wait_for_training(lambda: waits.append(1))
-    assert len(waits) == 2
+@pytest.mark.parametrize(
+    ("trainer_starts", "waits"),
+    [(["0001-01-01T00:00:00Z", "2026-02-02T10:00:01Z"], 1), (["2026-02-02T09:59:58Z"], 0)],
+    ids=["later than deploy", "before deploy"],
+)
+def test_a_training_that_compose_has_not_started_yet_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, trainer_starts: list[str], waits: int
+) -> None:
+    def containers(_: Docker, name: str) -> list[dict[str, Any]]:
+        starts = trainer_starts if name == "trainer" else ["2026-02-02T10:00:00Z"]
+        started = starts.pop(0) if len(starts) > 1 else starts[0]
+        return [{"State": {"StartedAt": started, "Running": False}}]
+
+    monkeypatch.setattr(Docker, "_containers", containers)
+    waited: list[int] = []
+    Docker(CONFIG).wait_for_training(lambda: waited.append(1))
+    assert len(waited) == waits
 
 
 def test_a_bake_is_for_the_platform_of_its_base_and_has_no_network() -> None:
