@@ -167,11 +167,11 @@ class Docker:
             yield
         finally:
             with suppress(StackError):  # an engine that has ended; what ended the deployment says more
-                self._remove(self._cut_off())
+                self.clean_up()
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the containers of a version that was tried out when its deployment was killed."""
+        """Remove the containers of a version that was tried out by a deployment that has ended, or was killed."""
         self._remove([*self._containers("trial"), *self._cut_off()])
 
     def image_id(self, version: str) -> str:
@@ -185,17 +185,13 @@ class Docker:
         """Run the version's image as the Compose service `trial`, which is `serving` on another port.
 
         Where nothing is served, `serving` is started, too, and loads the model meanwhile; without a network,
-        so that nobody can ask it before it is let in.
+        so that nobody can ask it before it is let in. `trial` is removed when the deployment ends: to do so
+        right away would keep the switch waiting.
         """
-        is_first = not self._containers("serving") and publishes_late()
         with ThreadPoolExecutor() as pool:
-            ahead = pool.submit(self._start_cut_off, version) if is_first else None
-            try:
-                yield self._start("trial", version)
-                if ahead:
-                    ahead.result()
-            finally:
-                self._remove(self._containers("trial"))
+            ahead = pool.submit(self._start_cut_off, version)
+            yield self._start("trial", version)
+            ahead.result()
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's image as the Compose service `serving`."""
@@ -302,11 +298,13 @@ class Docker:
         return url
 
     def _start_cut_off(self, version: str) -> None:
-        """Make `serving`, and start it without a network; where that is not to be had, it is removed again.
+        """Make `serving`, unless it is there, and start it without a network.
 
-        Then it is started as it always is, when it is to be served: also where the user has given it networks
-        of its own, or a name or an address in the stack's.
+        Where that is not to be had, it is started as it always is, when it is to be served: also where the
+        user has given it networks of its own, or a name or an address in the stack's.
         """
+        if self._containers("serving") or not publishes_late():
+            return
         environment = compose_environment(self.config, version, self.image_id(version))
         run(start_command(self.config, "serving", "--no-start"), environment)
         for made in self._containers("serving"):
