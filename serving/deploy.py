@@ -68,7 +68,6 @@ def deploy(
 
 def resume(registry: Registry, mode: Mode) -> None:
     """Serve what went live last if nothing is served: for as long as another version is made ready."""
-    mode.clean_up()
     before = _live(registry, mode)
     if before is not None:
         _resume(registry, mode, before)

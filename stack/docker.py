@@ -171,7 +171,7 @@ class Docker:
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the containers of a version that was tried out by a deployment that has ended, or was killed."""
+        """Remove the containers of a version that was tried out by a deployment which has ended."""
         self._remove([*self._containers("trial"), *self._cut_off()])
 
     def image_id(self, version: str) -> str:

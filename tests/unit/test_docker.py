@@ -109,18 +109,30 @@ def with_endpoint(**endpoint: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 class Engine:
-    """Knows one container of `serving`, perhaps; notes the commands that it gets, of which some fail."""
+    """Knows some containers of `serving`; notes the commands that it gets, of which some fail.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *serving: dict[str, Any], failing: str = "-") -> None:
+    ``made`` is the container that a command with --no-start makes.
+    """
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *serving: dict[str, Any],
+        failing: str = "-",
+        made: dict[str, Any] | None = None,
+    ) -> None:
         self.commands: list[str] = []
+        known = list(serving)
 
         def run(command: list[str], _: object = None) -> subprocess.CompletedProcess[str]:
             self.commands.append(" ".join(command))
+            if made and "--no-start" in command:
+                known.append(made)
             return subprocess.CompletedProcess(command, int(failing in command), "", "")
 
         monkeypatch.setattr("stack.docker.run", run)
         monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:it"))
-        monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
+        monkeypatch.setattr(Docker, "_containers", lambda _, name: known if name == "serving" else [])
         monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
         monkeypatch.setattr("stack.docker.publishes_late", lambda: True)
 
@@ -160,7 +172,7 @@ def test_what_can_not_be_asked_is_not_served(
 def test_only_a_container_of_the_stacks_own_network_alone_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, made: dict[str, Any], failing: str, commands: list[str]
 ) -> None:
-    engine = Engine(monkeypatch, made, failing=failing)
+    engine = Engine(monkeypatch, made=made, failing=failing)
     Docker(CONFIG)._start_cut_off("3")
     assert "--no-start" in engine.commands[0]
     assert engine.commands[-len(commands) :] == commands
