@@ -318,9 +318,9 @@ class Docker:
 
         Or if it can't be served like this: a model may need the network to be loaded.
         """
-        expected = (image(self.config, version), self.image_id(version), False, 0)
         for found in self._cut_off():
             state = (found["State"]["Restarting"], found["RestartCount"])
+            expected = (image(self.config, version), self.image_id(version), False, 0)
             if (found["Config"]["Image"], found["Image"], *state) != expected:
                 continue
             if any(run(command).returncode != 0 for command in let_in_commands(self.config, found["Id"])):
