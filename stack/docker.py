@@ -309,8 +309,7 @@ class Docker:
         run(start_command(self.config, "serving", "--no-start"), environment)
         for made in self._containers("serving"):
             is_usual = _has_only(made, network(self.config))
-            commands = cut_off_commands(self.config, made["Id"]) if is_usual else []
-            if not is_usual or any(run(command).returncode != 0 for command in commands):
+            if not (is_usual and _succeed(cut_off_commands(self.config, made["Id"]))):
                 self._remove([made])
 
     def _let_in(self, version: str, check: Check) -> bool:
@@ -321,13 +320,11 @@ class Docker:
         for found in self._cut_off():
             state = (found["State"]["Restarting"], found["RestartCount"])
             expected = (image(self.config, version), self.image_id(version), False, 0)
-            if (found["Config"]["Image"], found["Image"], *state) != expected:
-                continue
-            if any(run(command).returncode != 0 for command in let_in_commands(self.config, found["Id"])):
-                continue
-            with suppress(StackError):
-                check(self._wait_healthy("serving"))
-                return True
+            is_right = (found["Config"]["Image"], found["Image"], *state) == expected
+            if is_right and _succeed(let_in_commands(self.config, found["Id"])):
+                with suppress(StackError):
+                    check(self._wait_healthy("serving"))
+                    return True
         return False
 
     def _cut_off(self) -> list[dict[str, Any]]:
@@ -358,6 +355,11 @@ class Docker:
     def _remove(self, containers: list[dict[str, Any]]) -> None:
         if containers:
             run(["docker", "rm", "--force", *(container["Id"] for container in containers)])
+
+
+def _succeed(commands: list[list[str]]) -> bool:
+    """Run the commands, up to the first that fails; whether none did."""
+    return all(run(command).returncode == 0 for command in commands)
 
 
 def _has_only(container: Mapping[str, Any], network: str) -> bool:

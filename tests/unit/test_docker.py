@@ -161,7 +161,7 @@ def test_what_can_not_be_asked_is_not_served(
 @pytest.mark.parametrize(
     ("made", "failing", "commands"),
     [
-        (with_endpoint(), "-", [*(" ".join(command) for command in cut_off_commands(CONFIG, "it"))]),
+        (with_endpoint(), "-", [" ".join(command) for command in cut_off_commands(CONFIG, "it")]),
         (with_endpoint(), "start", ["docker rm --force it"]),
         (a_container("mine_default", "proxy", status="created"), "-", ["docker rm --force it"]),
         (with_endpoint(Aliases=["serving", "model"]), "-", ["docker rm --force it"]),
