@@ -75,7 +75,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
 RUN MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade sqlite:////mlflow/mlflow.db && chown stack: /mlflow/mlflow.db
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
 COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/
-COPY --chmod=755 serving/server/ /opt/pyfunc-stack/
+COPY --chmod=755 serving/ /opt/pyfunc-stack/
 RUN python -m compileall -q /opt/pyfunc-stack
 ENV HOME=/home/stack \
     PYTHONUNBUFFERED=1 \
@@ -111,4 +111,4 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     . /sources/sources.sh && use_image_sources && install_debian deploy $DOCKER_TOOLS
 WORKDIR /stack
-CMD ["python", "-m", "serving", "deploy", "--docker", "--wait"]
+CMD ["python", "-m", "stack", "deploy", "--docker", "--wait"]

@@ -1,6 +1,11 @@
-# Sourced by the scripts: usage, progress lines, and the virtual environment that is made from the lock.
+# Sourced by the scripts, which it takes to the checkout: progress lines, and the virtual environment that is
+# made from the lock.
 # shellcheck shell=bash
+set -euo pipefail
+called_from=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export MLFLOW_DISABLE_TELEMETRY=true
+export SHELL_NO_PROXY=${no_proxy:-${NO_PROXY:-}} # what ./scripts/doctor looks at
 
 say() { echo "==> $*"; }
 
@@ -10,14 +15,10 @@ fail() {
     exit "$1"
 }
 
-engine_answers() { docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; }
-
-# The comment at the top of a script is its usage.
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
-
+# usage_if_asked ARGUMENTS: the comment at the top of a script is its usage
 usage_if_asked() {
     case "${1:-}" in -h | --help)
-        usage
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     esac
@@ -96,4 +97,11 @@ use_venv() {
         fail 1 "installing the packages failed, see above; mend the cause and run this again"
     echo "$wanted ${1:-runtime}" >.venv/installed
     echo "    done in $((SECONDS - since)) s" >&2
+}
+
+# verb NAME ARGUMENTS: run that verb of the stack; `-h` needs no packages
+verb() {
+    case "${2:-}" in -h | --help) exec "$(find_python)" -m stack "$@" ;; esac
+    use_venv
+    exec .venv/bin/python -m stack "$@"
 }

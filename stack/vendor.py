@@ -1,9 +1,5 @@
-"""Collects into vendor/ what builds, bakes and installs need, so that they work without any network.
+"""Collects into vendor/ what builds, bakes and installs need, so that they work without any network."""
 
-python -m stack.vendor [--platform PLATFORM]...
-"""
-
-import argparse
 import json
 import platform
 import re
@@ -18,10 +14,10 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from stack.config import CHECKOUT
-from stack.docker import python_image
-from stack.engine import engine_answers, find_image, run
-from stack.errors import StackError, exit_status
-from stack.preflight import check_room
+from stack.errors import StackError
+from stack.modes.docker import python_image
+from stack.modes.engine import engine_answers, find_image, run
+from stack.modes.preflight import check_room
 
 VENDOR = CHECKOUT / "vendor"
 _LOCKS = ("bootstrap.txt", "runtime.txt", "dev.txt")
@@ -236,15 +232,3 @@ def _fetch(command: list[str], what: str, environment: Mapping[str, str] | None 
 
 def _say(what: str) -> None:
     print(f"==> {what}", flush=True)
-
-
-def main() -> int:
-    """Parse the arguments, and collect."""
-    parser = argparse.ArgumentParser(prog="vendor")
-    parser.add_argument("--platform", action="append", default=[], choices=sorted(PLATFORMS))
-    arguments = parser.parse_args()
-    return exit_status("vendor", lambda: collect(arguments.platform))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stack.doctor.engine import Publisher
 from stack.doctor.finding import Finding, fix, ok, skip
-from stack.preflight import NEEDED_BYTES, port_error
+from stack.modes.preflight import NEEDED_BYTES, port_error
 
 # All images of the stack take 1.2 GB, and the layers that they are built from about as much again.
 _NEEDED_BY_DOCKER = 3 * 1024**3

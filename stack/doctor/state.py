@@ -13,9 +13,9 @@ from pathlib import Path
 from stack.config import CHECKOUT
 from stack.doctor.engine import Answer
 from stack.doctor.finding import Finding, fix, ok, skip
-from stack.native import STOP_ORDER
-from stack.preflight import MARKER
-from stack.processes import Process
+from stack.modes.native import STOP_ORDER
+from stack.modes.preflight import MARKER
+from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
 _REVISION = "SELECT version_num FROM alembic_version"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
-from stack.native import part_environment
+from stack.modes.processes import part_environment
 from tests.bench.servers import PEERS, THREADS
 
 _PULLED_WITHIN = 300  # seconds

@@ -6,8 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from stack.errors import StackError
-from stack.native import part_environment
-from stack.processes import Process
+from stack.modes.processes import Process, part_environment
 from stack.wait import wait_until
 from tests.bench.load import Load, ask, http_request, measure
 from tests.bench.measure import container_processes, memory

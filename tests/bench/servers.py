@@ -94,7 +94,7 @@ OURS = Peer(
     "this server",
     command=lambda place: [f"{place.programs}/python", "-m", "model_server"],
     settings=lambda place: {
-        "PYTHONPATH": str(CHECKOUT / "serving" / "server"),
+        "PYTHONPATH": str(CHECKOUT / "serving"),
         "__pyfunc_model_path__": str(place.model),
         "SERVER_HOST": "127.0.0.1",
         "SERVER_PORT": str(place.port),

@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stack.config import CHECKOUT
-from stack.engine import engine_answers
 from stack.errors import StackError, exit_status
+from stack.modes.engine import engine_answers
 from tests.bench import prepare
 from tests.bench.picture import draw
 from tests.bench.report import machine, report

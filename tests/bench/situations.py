@@ -9,9 +9,9 @@ from pathlib import Path
 
 import requests
 
-from stack.engine import containers, find_image
 from stack.errors import StackError
-from stack.processes import Process
+from stack.modes.engine import containers, find_image
+from stack.modes.processes import Process
 from stack.wait import not_healthy
 from tests.bench.disk import added, image_layers, together
 from tests.bench.measure import container_processes, memory

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stack.engine import moment
+from stack.modes.engine import moment
 
 # The first line that matches says that the phase has ended.
 _MARKS = {

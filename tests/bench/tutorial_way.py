@@ -14,8 +14,7 @@ from pathlib import Path
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
-from stack.native import part_environment
-from stack.processes import Process
+from stack.modes.processes import Process, part_environment
 from stack.wait import not_healthy, wait_until
 from tests.bench.disk import added, image_layers
 from tests.bench.disk import together as images_together

@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from stack.config import CHECKOUT
-from stack.engine import engine_answers
-from stack.processes import processes_with
+from stack.modes.engine import engine_answers
+from stack.modes.processes import processes_with
 from tests.conftest import two_free_ports
 
 LIMIT = 600

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.preflight import MARKER
+from stack.modes.preflight import MARKER
 from tests.e2e.stacks import Stack, can_not_run, new_stack
 from tests.e2e.stacks import docker as docker_command
 

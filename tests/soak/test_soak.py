@@ -42,7 +42,7 @@ class Server:
     def start(self) -> None:
         environment = {
             **os.environ,
-            "PYTHONPATH": str(CHECKOUT / "serving" / "server"),
+            "PYTHONPATH": str(CHECKOUT / "serving"),
             "__pyfunc_model_path__": str(self.model),
             "SERVER_PORT": str(self.port),
             "SERVER_WORKERS": "2",

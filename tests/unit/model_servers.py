@@ -113,6 +113,7 @@ def settings_for(model: Path, name: str) -> Settings:
         model_path=str(model),
         host="127.0.0.1",
         port=1,
+        own_port=0,
         workers=1,
         threads=4,
         blas_threads=1,

@@ -8,13 +8,11 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-import serving.deploy
-from serving.deploy import deploy, rollback_target
-from serving.meanwhile import serve_last
-from serving.registry import Registry
-from serving.replay import Record
-from stack.errors import StackError
-from stack.mode import Check, Served, Service, nothing
+from stack.errors import StackError, TrackingError
+from stack.modes.mode import Check, Served, Service, nothing
+from stack.release.deploy import deploy, rollback_target, serve_last
+from stack.release.registry import Registry
+from stack.release.replay import Record
 
 LIVE = {"replay": "passed: all equal", "deployed_at": "2026-01-01T00:00:00+00:00"}
 
@@ -36,7 +34,9 @@ class World:
     trial: str | None = None
     unfit: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
-    wrong_where_served: tuple[str, ...] = ()
+    starts_first: bool = False
+    fits_beside: bool = True
+    is_current: bool = True
     done: list[str] = field(default_factory=list)
     tracking_dies: bool = False
     steps_left: int | None = None
@@ -47,7 +47,7 @@ class World:
             self.steps_left -= 1
             if self.steps_left < 0:
                 if self.tracking_dies:
-                    raise MlflowException("no answer")
+                    raise TrackingError("no answer")
                 raise Killed
 
     def change(self, change: Callable[[], object]) -> None:
@@ -128,6 +128,9 @@ class FakeMode:
         self.world.done.append(f"bake {version}")
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
 
+    def fits_beside(self) -> bool:
+        return self.world.fits_beside
+
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
         self.world.done.append(f"try {version}")
@@ -141,16 +144,24 @@ class FakeMode:
 
     def serve(self, version: str, check: Check = nothing) -> None:
         self.world.done.append(f"serve {version}")
-        self.world.change(lambda: setattr(self.world, "served", None))
+        if not (self.world.starts_first and self.world.fits_beside):
+            self.world.change(lambda: setattr(self.world, "served", None))
+        before = self.world.served
         if version in self.world.unfit:
             raise StackError(f"{version} did not become healthy")
+        self.world.change(lambda: setattr(self.world, "served", version))
+        self.world.is_healthy = self.world.is_current = True
         try:
             check(version)
         except StackError:
-            self.world.served = None
+            self.world.served = before
             raise
-        self.world.change(lambda: setattr(self.world, "served", version))
-        self.world.is_healthy = True
+
+    def stop_serving(self) -> None:
+        self.world.change(lambda: setattr(self.world, "served", None))
+
+    def is_current(self) -> bool:
+        return self.world.is_current
 
     def served(self) -> Served | None:
         if self.world.served is None:
@@ -191,18 +202,17 @@ def run(world: World, version: str | None = None, **options: Any) -> str:  # noq
 
 def fake_replay(url: str, record: Record) -> str:
     world, version = record.request["world"], record.request["version"]
-    is_tried = world.trial is not None
     assert url == version
-    assert world.trial in (version, None)
+    assert version in (world.trial, world.served)
     world.step()
-    if version in (world.wrong if is_tried else world.wrong_where_served):
+    if version in world.wrong:
         raise StackError("it answers otherwise")
     return "all equal"
 
 
 @pytest.fixture(autouse=True)
 def _replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving.deploy, "replay", fake_replay)
+    monkeypatch.setattr("stack.release.replay.replay", fake_replay)
 
 
 def assert_settled(world: World, champion: str) -> None:
@@ -217,10 +227,10 @@ def assert_settled(world: World, champion: str) -> None:
     assert world.trial is None
 
 
-def test_the_first_candidate_is_baked_replayed_served_and_becomes_champion() -> None:
+def test_the_first_candidate_is_replayed_where_it_is_served_and_becomes_champion() -> None:
     world = World({"candidate": "1"}, {"1": {}})
     assert run(world) == "1"
-    assert world.done == ["bake 1", "try 1", "serve 1"]
+    assert world.done == ["bake 1", "serve 1"]
     assert world.aliases == {"champion": "1"}
     assert world.tags["1"]["replay"] == "passed: all equal"
     assert_settled(world, "1")
@@ -285,7 +295,7 @@ def test_a_champion_whose_image_is_gone_is_baked_and_replayed_again() -> None:
     world = served_world("2")
     world.served, world.images = None, {}
     run(world)
-    assert world.done == ["bake 2", "try 2", "serve 2"]
+    assert world.done == ["bake 2", "serve 2"]
     assert_settled(world, "2")
 
 
@@ -325,15 +335,59 @@ def test_a_wrong_answer_leaves_the_champion_serving_and_is_told_on_the_version()
     assert_settled(world, "1")
 
 
-def test_a_version_that_does_not_become_healthy_gives_way_to_the_one_before() -> None:
+@pytest.mark.parametrize("starts_first", [False, True])
+def test_a_version_that_does_not_start_gives_way_to_the_one_before(starts_first: bool) -> None:
     world = served_world("1", candidate="2")
-    world.unfit = ("2",)
+    world.unfit, world.starts_first = ("2",), starts_first
     with pytest.raises(StackError, match="2 did not become healthy"):
         run(world)
-    assert world.done == ["bake 2", "try 2", "serve 2", "serve 1"]
+    # Where the new one starts first, the one before has never been stopped.
+    assert world.done == ["bake 2", "try 2", "serve 2", *([] if starts_first else ["serve 1"])]
     assert world.aliases == {"champion": "1", "candidate": "2"}
     assert world.tags["2"]["failure"] == "2 did not become healthy"
     assert_settled(world, "1")
+
+
+@pytest.mark.parametrize("wrong", [(), ("2",)])
+def test_without_memory_for_two_the_one_before_stops_first_and_that_is_said(
+    wrong: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = served_world("1", candidate="2")
+    world.fits_beside, world.wrong = False, wrong
+    if not wrong:
+        run(world)
+        assert world.done == ["bake 2", "serve 2"]
+        assert_settled(world, "2")
+    else:
+        with pytest.raises(StackError, match="failed the replay"):
+            run(world)
+        assert world.done == ["bake 2", "serve 2", "serve 1"]
+        assert_settled(world, "1")
+    assert "no memory for two model servers: version 1 stops first" in capsys.readouterr().out
+
+
+def test_a_first_version_that_answers_otherwise_does_not_stay() -> None:
+    world = World({"candidate": "1"}, {"1": {}}, wrong=("1",))
+    with pytest.raises(StackError, match="version 1 of iris failed the replay: it answers otherwise"):
+        run(world)
+    assert world.served is None
+    assert world.aliases == {"candidate": "1"}
+    assert world.tags["1"]["replay"] == "failed: it answers otherwise"
+
+
+def test_a_first_version_that_was_never_checked_does_not_stay_when_the_next_is_wrong() -> None:
+    world = World({"candidate": "2"}, {"1": {}, "2": {}}, {"1": "image 1"}, served="1", wrong=("2",))
+    with pytest.raises(StackError, match="failed the replay"):
+        run(world)
+    assert world.served is None
+
+
+def test_a_champion_with_the_settings_of_yesterday_is_started_anew() -> None:
+    world = served_world("2")
+    world.is_current = False
+    run(world)
+    assert world.done == ["serve 2"]
+    assert_settled(world, "2")
 
 
 def test_a_version_that_failed_may_succeed_later_and_then_bears_no_failure() -> None:
@@ -392,17 +446,6 @@ def test_an_alias_that_was_moved_by_hand_while_nothing_was_served_is_put_back_to
         run(world)
     assert world.aliases == {"champion": "3", "previous": "1"}
     assert_settled(world, "3")
-
-
-def test_a_version_that_answers_otherwise_where_it_is_served_gives_way_to_the_one_before() -> None:
-    world = served_world("1", candidate="2")
-    world.wrong_where_served = ("2",)
-    with pytest.raises(StackError, match="it answers otherwise"):
-        run(world)
-    assert world.tags["2"]["replay"].startswith("passed")
-    assert "answers otherwise" in world.tags["2"]["failure"]
-    assert world.aliases == {"champion": "1", "candidate": "2"}
-    assert_settled(world, "1")
 
 
 def test_the_version_before_is_served_again_even_if_the_tracking_server_is_gone_by_then() -> None:
@@ -508,18 +551,20 @@ def moved(world: World, champion: str) -> World:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("tracking_dies", [False, True], ids=["killed", "tracking server gone"])
+@pytest.mark.parametrize("starts_first", [False, True], ids=["stop first", "start first"])
 def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
-    name: str, tracking_dies: bool
+    name: str, tracking_dies: bool, starts_first: bool
 ) -> None:
     make, version, champion = SCENARIOS[name]
     whole = make()
     run(whole, version)
     for steps in range(200):
         world = make()
+        world.starts_first = starts_first
         world.tracking_dies, world.steps_left = tracking_dies, steps
         try:
             run(world, version)
-        except (Killed, MlflowException):
+        except (Killed, TrackingError):
             world.steps_left = None
             run(world, version)
         else:

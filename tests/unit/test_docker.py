@@ -9,20 +9,18 @@ import mlflow
 import pytest
 
 from stack.config import CHECKOUT, load_config
-from stack.docker import (
+from stack.errors import StackError
+from stack.modes.compose import come_up_command, compose_command
+from stack.modes.docker import (
     Docker,
     base_image,
     build_command,
-    compose_command,
     compose_environment,
-    cut_off_commands,
     image,
-    let_in_commands,
     lock_command,
     start_command,
 )
-from stack.engine import Image
-from stack.errors import StackError
+from stack.modes.engine import Image
 
 CONFIG = load_config(
     {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
@@ -68,166 +66,108 @@ def test_a_model_server_is_started_anew_and_alone(service: str) -> None:
     assert command[-1] == service
 
 
-def test_a_container_is_started_without_a_network_and_let_in_later() -> None:
-    assert cut_off_commands(CONFIG, "it") == [
-        ["docker", "network", "disconnect", "mine_default", "it"],
-        ["docker", "network", "connect", "none", "it"],
-        ["docker", "start", "it"],
-    ]
-    assert let_in_commands(CONFIG, "it") == [
-        ["docker", "network", "disconnect", "none", "it"],
-        ["docker", "network", "connect", "--alias=serving", "mine_default", "it"],
-    ]
+def test_to_come_up_again_serving_is_not_named_and_so_left_alone() -> None:
+    command = come_up_command(CONFIG)
+    assert command[: len(compose_command(CONFIG))] == compose_command(CONFIG)
+    assert command[len(compose_command(CONFIG)) :] == ["up", "--detach", "tracking", "trainer", "deploy"]
 
 
-def a_container(
-    *networks: str,
-    status: str = "running",
-    version: str = "3",
-    **others: Any,  # noqa: ANN401
-) -> dict[str, Any]:
+LABELS = {"com.docker.compose.version": "2.26.1", "com.docker.compose.config-hash": "as-it-was"}
+
+
+def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # noqa: ANN401
     """Say what the engine knows of a container of `serving`."""
-    endpoint = {"Aliases": ["mine-serving-1", "serving"], "IPAMConfig": None, "MacAddress": ""}
-    running = status in ("running", "restarting")
     return {
         "Id": "it",
-        "Name": "/mine-serving-1",
         "Image": "sha256:it",
-        "Config": {"Image": f"mine/wine:{version}"},
-        "HostConfig": {"NetworkMode": "mine_default"},
-        "State": {"Status": status, "Running": running, "Restarting": status == "restarting"},
-        "RestartCount": 0,
-        "NetworkSettings": {"Networks": {name: dict(endpoint) for name in networks}},
+        "Config": {"Image": "mine/wine:3", "Labels": LABELS},
+        "State": {"Status": status, "Running": status in ("running", "restarting")},
         **others,
     }
 
 
-def with_endpoint(**endpoint: Any) -> dict[str, Any]:  # noqa: ANN401
-    made = a_container("mine_default", status="created")
-    made["NetworkSettings"]["Networks"]["mine_default"].update(endpoint)
-    return made
-
-
 class Engine:
-    """Knows some containers of `serving`; notes the commands that it gets, of which some fail.
+    """Knows some containers of `serving`; notes the commands that it gets, and has answers to some."""
 
-    ``made`` is the container that a command with --no-start makes.
-    """
-
-    def __init__(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        *serving: dict[str, Any],
-        failing: str = "-",
-        made: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *serving: dict[str, Any], **answers: str) -> None:
         self.commands: list[str] = []
-        known = list(serving)
 
         def run(command: list[str], _: object = None) -> subprocess.CompletedProcess[str]:
             self.commands.append(" ".join(command))
-            if made and "--no-start" in command:
-                known.append(made)
-            return subprocess.CompletedProcess(command, int(failing in command), "", "")
+            said = next((answer for word, answer in answers.items() if word in " ".join(command)), "")
+            return subprocess.CompletedProcess(command, 0, said, "")
 
-        monkeypatch.setattr("stack.docker.run", run)
-        monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:it"))
-        monkeypatch.setattr(Docker, "_containers", lambda _, name: known if name == "serving" else [])
+        monkeypatch.setattr("stack.modes.docker.run", run)
+        monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: an_image("sha256:it"))
+        monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
         monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
-        monkeypatch.setattr("stack.docker.publishes_late", lambda: True)
 
     def got(self, *starts: str) -> list[str]:
         return [command for command in self.commands if command.startswith(starts)]
 
 
 @pytest.mark.parametrize(
-    ("serving", "is_served"),
+    ("serving", "version"),
     [
-        (a_container("mine_default"), True),
-        (a_container("none"), False),
-        (a_container(), False),
-        (a_container("mine_default", status="exited"), False),
-        (a_container("proxy", HostConfig={"NetworkMode": "proxy"}), True),
+        ([a_container()], "3"),
+        ([], None),
+        ([a_container("exited")], None),
+        ([a_container(), a_container()], None),
     ],
-    ids=["let in", "cut off", "on its way", "ended", "in another network"],
+    ids=["running", "nothing there", "ended", "a replacement that was cut short"],
 )
-def test_what_can_not_be_asked_is_not_served(
-    monkeypatch: pytest.MonkeyPatch, serving: dict[str, Any], is_served: bool
+def test_what_is_served_is_what_runs(
+    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], version: str | None
 ) -> None:
-    Engine(monkeypatch, serving)
-    assert (Docker(CONFIG).served() is not None) == is_served
+    Engine(monkeypatch, *serving)
+    served = Docker(CONFIG).served()
+    assert (served and served.version) == version
 
 
 @pytest.mark.parametrize(
-    ("made", "failing", "commands"),
+    ("answers", "is_current"),
     [
-        (with_endpoint(), "-", [" ".join(command) for command in cut_off_commands(CONFIG, "it")]),
-        (with_endpoint(), "start", ["docker rm --force it"]),
-        (a_container("mine_default", "proxy", status="created"), "-", ["docker rm --force it"]),
-        (with_endpoint(Aliases=["serving", "model"]), "-", ["docker rm --force it"]),
-        (with_endpoint(IPAMConfig={"IPv4Address": "10.0.0.9"}), "-", ["docker rm --force it"]),
+        ({"version": "2.26.1\n", "--hash": "serving as-it-was\n"}, True),
+        ({"version": "2.26.1\n", "--hash": "serving another\n"}, False),
+        ({"version": "2.40.3\n", "--hash": "serving another\n"}, True),
     ],
-    ids=["the stack's network", "not to be started", "another network", "a name", "an address"],
+    ids=["the same", "other settings", "another Compose"],
 )
-def test_only_a_container_of_the_stacks_own_network_alone_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, made: dict[str, Any], failing: str, commands: list[str]
+def test_a_container_is_current_if_compose_would_make_the_same_again(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, str], is_current: bool
 ) -> None:
-    engine = Engine(monkeypatch, made=made, failing=failing)
-    Docker(CONFIG)._start_cut_off("3")
-    assert "--no-start" in engine.commands[0]
-    assert engine.commands[-len(commands) :] == commands
+    Engine(monkeypatch, a_container(), **answers)
+    assert Docker(CONFIG).is_current() == is_current
 
 
 @pytest.mark.parametrize(
-    ("serving", "failing", "is_anew"),
+    ("told", "needed"),
     [
-        ([a_container("none")], "-", False),
-        ([], "-", True),
-        ([a_container("none", version="2")], "-", True),
-        ([a_container("mine_default")], "-", True),
-        ([a_container("none", Image="sha256:other")], "-", True),
-        ([a_container("none", status="restarting")], "-", True),
-        ([a_container("none", RestartCount=1)], "-", True),
-        ([a_container("none")], "connect", True),
+        ("anon 104857600\nfile 1\n", 104857600),
+        ("cache 1\nrss 2\ntotal_rss 104857600\n", 104857600),
+        ("", 0),
     ],
-    ids=[
-        "loaded ahead",
-        "nothing there",
-        "another version",
-        "served already",
-        "another image",
-        "it ends",
-        "it has ended before",
-        "not to be let in",
-    ],
+    ids=["cgroup 2", "cgroup 1", "not told"],
 )
-def test_what_has_loaded_ahead_is_let_in_and_else_started_anew(
-    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], failing: str, is_anew: bool
+def test_a_second_server_needs_what_the_first_one_holds(
+    monkeypatch: pytest.MonkeyPatch, told: str, needed: int
 ) -> None:
-    engine = Engine(monkeypatch, *serving, failing=failing)
+    Engine(monkeypatch, a_container(), **{"memory.stat": told})
+    monkeypatch.setattr("stack.modes.docker.is_free", lambda number: number == needed)
+    assert Docker(CONFIG).fits_beside()
+
+
+def test_what_is_served_is_noted_to_be_found_without_a_tracking_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(monkeypatch)
     Docker(CONFIG).serve("3")
-    assert bool(engine.got("docker compose")) == is_anew
+    assert len(engine.got("docker compose")) == 1
     assert engine.got("docker tag") == ["docker tag mine/wine:3 mine/wine:live"]
 
 
-def test_what_answers_otherwise_without_a_network_is_started_anew_and_checked_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    engine = Engine(monkeypatch, a_container("none"))
-    checked = []
-
-    def check(url: str) -> None:
-        checked.append(url)
-        if len(checked) == 1:
-            raise StackError("it answers otherwise")
-
-    Docker(CONFIG).serve("3", check)
-    assert checked == ["http://serving", "http://serving"]
-    assert len(engine.got("docker compose")) == 1
-
-
 def test_what_is_found_wrong_where_it_is_served_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(monkeypatch, a_container("mine_default"))
+    engine = Engine(monkeypatch, a_container())
 
     def check(_: str) -> None:
         raise StackError("it answers otherwise")
@@ -237,38 +177,13 @@ def test_what_is_found_wrong_where_it_is_served_does_not_stay(monkeypatch: pytes
     assert engine.got("docker rm", "docker tag") == ["docker rm --force it"]
 
 
-@pytest.mark.parametrize(
-    ("serving", "removed"),
-    [
-        ([a_container("none")], ["docker rm --force it"]),
-        ([a_container("mine_default")], []),
-        ([a_container("mine_default", Id="served"), a_container("none")], ["docker rm --force it"]),
-        ([], []),
-    ],
-    ids=["cut off", "served", "both", "nothing there"],
-)
-def test_what_was_never_served_is_removed_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], removed: list[str]
-) -> None:
-    engine = Engine(monkeypatch, *serving)
-    Docker(CONFIG).clean_up()
-    assert engine.got("docker rm") == removed
-
-
-@pytest.mark.parametrize(
-    ("serving", "publishes_late", "is_ahead"),
-    [([], True, True), ([a_container("mine_default", version="2")], True, False), ([], False, False)],
-    ids=["nothing is served", "another version is served", "in a virtual machine"],
-)
-def test_a_version_loads_ahead_only_where_nothing_is_served_and_its_port_can_be_published_later(
-    monkeypatch: pytest.MonkeyPatch, serving: list[dict[str, Any]], publishes_late: bool, is_ahead: bool
-) -> None:
-    engine = Engine(monkeypatch, *serving)
-    monkeypatch.setattr("stack.docker.publishes_late", lambda: publishes_late)
+def test_what_is_tried_out_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(monkeypatch)
+    monkeypatch.setattr(Docker, "_containers", lambda *_: [a_container()])
     with Docker(CONFIG).trial("3") as url:
         assert url == "http://trial"
-    made = [command for command in engine.got("docker compose") if "--no-start" in command]
-    assert len(made) == is_ahead
+        assert engine.got("docker rm") == []
+    assert engine.got("docker rm") == ["docker rm --force it"]
 
 
 @pytest.mark.parametrize(
@@ -331,9 +246,9 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
         dockerfiles.append((Path(command[-1]) / "Dockerfile").read_text())
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr("stack.docker.run", fake)
+    monkeypatch.setattr("stack.modes.docker.run", fake)
     base = an_image("sha256:base", platform=platform)
-    monkeypatch.setattr("stack.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
+    monkeypatch.setattr("stack.modes.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
     Docker(CONFIG).bake("1")
     assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
     assert "FROM mine-base\n" in dockerfiles[0]
@@ -343,8 +258,8 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
 def test_a_bake_that_fails_shows_what_docker_said_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "Requirement already satisfied: mlflow\nERROR: No matching distribution found for leftpad"
     failed = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr("stack.docker.run", lambda _command: failed)
-    monkeypatch.setattr("stack.docker.find_image", lambda _name: an_image("sha256:base"))
+    monkeypatch.setattr("stack.modes.docker.run", lambda _command: failed)
+    monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: an_image("sha256:base"))
     with pytest.raises(StackError) as raised:
         Docker(CONFIG).bake("1")
     assert "baking mine/wine:1 failed" in str(raised.value)
@@ -354,7 +269,7 @@ def test_a_bake_that_fails_shows_what_docker_said_and_what_to_do(monkeypatch: py
 
 
 def test_a_bake_without_a_base_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stack.docker.find_image", lambda _name: None)
+    monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: None)
     with pytest.raises(StackError, match="mine-base to bake on does not exist; run: docker compose build"):
         Docker(CONFIG).bake("1")
 
@@ -392,7 +307,7 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
         "mine-base": an_image("sha256:base", *base) if base else None,
         "mine/wine:3": an_image("sha256:it", *layers),
     }
-    monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
+    monkeypatch.setattr("stack.modes.docker.find_image", known.__getitem__)
     assert Docker(CONFIG).image_id("3") == found
 
 
@@ -419,8 +334,8 @@ def test_what_was_served_last_is_served_again_only_if_nothing_has_changed(
     found: str | None,
 ) -> None:
     known = {"mine/wine:live": live, "mine/wine:3": version_3, "mine-base": an_image("sha256:base", "1")}
-    monkeypatch.setattr("stack.docker.find_image", known.__getitem__)
-    monkeypatch.setattr("stack.docker.volume_made_at", {"mine_mlflow": data_since}.__getitem__)
+    monkeypatch.setattr("stack.modes.docker.find_image", known.__getitem__)
+    monkeypatch.setattr("stack.modes.docker.volume_made_at", {"mine_mlflow": data_since}.__getitem__)
     assert Docker(CONFIG).last_served() == found
 
 
@@ -437,7 +352,7 @@ def test_a_bake_again_removes_the_image_that_it_replaces_and_not_the_same_one(
 
     later = an_image(made, "1", "model", named_at=DATA_SINCE + timedelta(seconds=1))
     found = {"mine-base": [an_image("sha256:base", "1")], "mine/wine:1": [LIVE, later]}
-    monkeypatch.setattr("stack.docker.run", fake)
-    monkeypatch.setattr("stack.docker.find_image", lambda name: found[name].pop(0))
+    monkeypatch.setattr("stack.modes.docker.run", fake)
+    monkeypatch.setattr("stack.modes.docker.find_image", lambda name: found[name].pop(0))
     Docker(CONFIG).bake("1")
     assert [command[-1] for command in asked if command[:3] == ["docker", "image", "rm"]] == removed

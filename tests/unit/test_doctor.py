@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 import stack.doctor.machine
-from stack.doctor.__main__ import check_python, find
+from stack.doctor.checks import check_python, find
 from stack.doctor.engine import (
     Answer,
     Docker,
@@ -55,8 +55,8 @@ from stack.doctor.state import (
     left_over,
     own_processes,
 )
-from stack.preflight import MARKER
-from stack.processes import Process
+from stack.modes.preflight import MARKER
+from stack.modes.processes import Process
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 DOCKER = Docker(

@@ -1,5 +1,4 @@
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import stack.engine
+import stack.modes.engine
 from stack.config import load_config
-from stack.docker import lock_command, lock_name
-from stack.engine import Lock, engine_answers, moment, publishes_late
 from stack.errors import StackError
+from stack.modes.docker import lock_command, lock_name
+from stack.modes.engine import Lock, engine_answers, moment
 from stack.wait import wait_until
 
 CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine"}, Path("/nonexistent/.env"))
@@ -47,7 +46,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def less_patient(*arguments: Any, **options: Any) -> None:  # noqa: ANN401
         wait_until(*arguments, **options | {"timeout": 0.2, "interval": 0.05})
 
-    monkeypatch.setattr(stack.engine, "wait_until", less_patient)
+    monkeypatch.setattr(stack.modes.engine, "wait_until", less_patient)
     return tmp_path
 
 
@@ -118,23 +117,3 @@ def test_without_docker_no_engine_answers(tmp_path: Path, monkeypatch: pytest.Mo
 )
 def test_the_engines_times_are_read(text: str, microsecond: int) -> None:
     assert moment(text) == datetime(2026, 1, 2, 10, 0, 0, microsecond, UTC)
-
-
-@pytest.mark.parametrize(
-    ("told", "found"),
-    [
-        ("Debian GNU/Linux 12 (bookworm) 6.1.0-40-amd64 server", True),
-        ("Docker Desktop 6.10.14-linuxkit docker-desktop", False),
-        ("Ubuntu 24.04.2 LTS 5.15.167.4-microsoft-standard-WSL2 laptop", False),
-        ("OrbStack 6.15.11-orbstack-00539-g9885ebd8e3f4 orbstack", False),
-        ("Alpine Linux v3.21 6.6.71-0-virt lima-rancher-desktop", False),
-        ("Ubuntu 24.04.3 LTS 6.8.0-64-generic colima", False),
-        ("", False),
-    ],
-)
-def test_an_engine_in_a_machine_of_its_own_may_not_publish_a_port_later(
-    monkeypatch: pytest.MonkeyPatch, told: str, found: bool
-) -> None:
-    done = subprocess.CompletedProcess([], 0, f"{told}\n", "")
-    monkeypatch.setattr(stack.engine, "run", lambda _: done)
-    assert publishes_late() == found

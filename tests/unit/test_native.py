@@ -9,7 +9,8 @@ import pytest
 
 from stack.config import load_config
 from stack.errors import StackError
-from stack.native import Native, part_environment, unmet_requirements
+from stack.modes.native import Native, unmet_requirements
+from stack.modes.processes import part_environment
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -108,7 +109,7 @@ def test_another_model_server_gives_another_id(
     before = native.image_id("1")
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "app.py").write_text("another")
-    monkeypatch.setattr("stack.native._MODEL_SERVER", tmp_path / "server")
+    monkeypatch.setattr("stack.modes.native.MODEL_SERVER", tmp_path / "server")
     assert native.image_id("1") != before
 
 
@@ -118,11 +119,10 @@ def test_what_is_not_baked_has_no_id(native: Native) -> None:
 
 def test_what_is_served_is_what_the_process_was_started_with(native: Native) -> None:
     assert native.served() is None
-    bake(native, "2", MLmodel="a")
-    start(native, "serving", "iris 2")
+    start(native, "serving", "iris 2 sha256:it settings http://127.0.0.1:9")
     served = native.served()
     assert served is not None
-    assert (served.model_name, served.version, served.image_id) == ("iris", "2", native.image_id("2"))
+    assert (served.model_name, served.version, served.image_id) == ("iris", "2", "sha256:it")
     assert not served.is_healthy  # nothing listens on its port
 
 
@@ -163,9 +163,11 @@ def test_discarding_is_not_kept_by_another_models_version_of_that_number(native:
 def test_what_a_killed_deployment_left_behind_is_cleaned_up(native: Native) -> None:
     bake(native, "1", MLmodel="a")
     partial = bake(native, "2.partial", MLmodel="a")
-    start(native, "trial")
+    for name in ("trial", "serving", "serving-2"):
+        start(native, name)
     native.clean_up()
-    assert not native.process("trial").is_running()
+    running = [name for name in ("trial", "serving", "serving-2") if native.process(name).is_running()]
+    assert running == ["serving"]  # of two that are not healthy, the one that has been there before
     assert not partial.exists()
     assert native.baked_versions() == ["1"]
 
@@ -179,6 +181,21 @@ def test_only_one_deployment_is_at_work(native: Native) -> None:
         pass
     with native.exclusive():
         pass
+
+
+def test_what_is_served_is_current_until_a_setting_changes(native: Native) -> None:
+    start(native, "serving", f"iris 2 sha256:it {native.servers.settings()} http://127.0.0.1:9")
+    assert native.is_current()
+    changed = replace(native.config, server={"SERVER_WORKERS": "7"})
+    assert not Native(changed).is_current()
+    assert not Native(replace(native.config, serving_port=1)).is_current()
+
+
+def test_a_model_server_that_is_not_healthy_is_left_over_like_all_else(native: Native) -> None:
+    start(native, "tracking")
+    start(native, "serving")
+    assert not native.stop_left_over()
+    assert not native.is_up
 
 
 def test_where_nothing_was_watched_nothing_has_ended(native: Native) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from serving.predict import main, predict
+from stack.__main__ import main
 from stack.config import CHECKOUT
 from stack.errors import StackError
+from stack.release.predict import predict
 
 
 class ModelServer(BaseHTTPRequestHandler):
@@ -63,7 +64,7 @@ def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(
 def test_without_a_file_the_example_of_the_model_is_sent(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["predict"])
+    monkeypatch.setattr(sys, "argv", ["stack", "predict"])
     monkeypatch.setenv("SERVING_PORT", url.rpartition(":")[2])
     monkeypatch.setenv("MODEL_DIR", "examples/diabetes")
     assert main() == 0

@@ -8,7 +8,7 @@ import pytest
 
 from stack.config import Config, load_config
 from stack.errors import StackError
-from stack.preflight import check_machine, delete_data, prepare_home
+from stack.modes.preflight import check_machine, delete_data, prepare_home
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def config(tmp_path: Path, free_ports: tuple[int, int]) -> Config:
 def test_a_machine_that_will_do_is_not_complained_about(config: Config) -> None:
     prepare_home(config)
     prepare_home(config)  # its own directory is welcome the next time
-    check_machine(config)
+    check_machine(config, is_serving=False)
 
 
 def test_a_directory_with_other_files_is_neither_used_nor_deleted(config: Config) -> None:
@@ -57,7 +57,8 @@ def test_a_port_in_use_is_named_with_its_setting(config: Config) -> None:
         with pytest.raises(
             StackError, match=rf"{config.serving_port} \(Address already in use\).*SERVING_PORT"
         ):
-            check_machine(config)
+            check_machine(config, is_serving=False)
+        check_machine(config, is_serving=True)
 
 
 def test_a_state_directory_that_can_not_be_written_is_named(config: Config, tmp_path: Path) -> None:
@@ -73,4 +74,4 @@ def test_a_full_disk_is_told_in_megabytes(config: Config, monkeypatch: pytest.Mo
     prepare_home(config)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free=5 * 1024**2))
     with pytest.raises(StackError, match="expected 200 MB free, found 5 MB"):
-        check_machine(config)
+        check_machine(config, is_serving=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stack.errors import StackError
-from stack.processes import Process
+from stack.modes.processes import Process
 from stack.wait import wait_until
 
 FOREVER = [sys.executable, "-c", "import time; print('started', flush=True); time.sleep(600)"]

@@ -10,8 +10,8 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from serving.replay import Record, equal, replay, wrong_requests
 from stack.errors import StackError
+from stack.release.replay import Record, equal, replay, wrong_requests
 
 SIGNATURE = ModelSignature(
     Schema(

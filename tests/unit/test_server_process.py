@@ -93,7 +93,7 @@ def start(directory: Path, model: Path, settings: Mapping[str, str]) -> Iterator
     port, log = two_free_ports()[0], directory / "log"
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-        "PYTHONPATH": str(CHECKOUT / "serving" / "server"),
+        "PYTHONPATH": str(CHECKOUT / "serving"),
         "TMPDIR": str(directory),
         "__pyfunc_model_path__": str(model),
         "SERVER_PORT": str(port),

@@ -30,6 +30,7 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
         model_path="/opt/ml/model",
         host="127.0.0.1",
         port=8080,
+        own_port=0,
         workers=2,
         threads=4,
         blas_threads=1,
@@ -48,6 +49,7 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {
         "SERVER_HOST": "0.0.0.0",  # noqa: S104
         "SERVER_PORT": "5002",
+        "SERVER_OWN_PORT": "5003",
         "SERVER_WORKERS": "3",
         "SERVER_THREADS": "1",
         "SERVER_QUEUE": "2",
@@ -62,6 +64,7 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         model_path="/opt/ml/model",
         host="0.0.0.0",  # noqa: S104
         port=5002,
+        own_port=5003,
         workers=3,
         threads=1,
         blas_threads=2,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-import serving.__main__ as program
 from stack.config import load_config
 from stack.errors import StackError
+from stack.release import commands
 
 CONFIG = load_config({})
 
@@ -45,13 +45,13 @@ class NotInterrupted:
 
 def start_up(monkeypatch: pytest.MonkeyPatch, mode: FakeMode) -> list[str]:
     """Start up; return what has happened by then."""
-    monkeypatch.setattr(program, "serve_last", lambda _: mode.happened.append("served last"))
-    monkeypatch.setattr("serving.deploy.resume", lambda *_: mode.happened.append("resumed"))
-    monkeypatch.setattr(program, "_registry", lambda _: nullcontext())
-    monkeypatch.setattr(program, "_wait_for_tracking", lambda *_: None)
-    monkeypatch.setattr("serving.__main__.time.monotonic", lambda: mode.seconds)
+    monkeypatch.setattr(commands, "serve_last", lambda _: mode.happened.append("served last"))
+    monkeypatch.setattr(commands, "resume", lambda *_: mode.happened.append("resumed"))
+    monkeypatch.setattr(commands, "_registry", lambda _: nullcontext())
+    monkeypatch.setattr(commands, "_wait_for_tracking", lambda *_: None)
+    monkeypatch.setattr("stack.release.commands.time.monotonic", lambda: mode.seconds)
     with ExitStack() as lock:
-        program._start_up(CONFIG, mode, NotInterrupted(), lock)  # type: ignore[arg-type]
+        commands._start_up(CONFIG, mode, NotInterrupted(), lock)  # type: ignore[arg-type]
         happened = list(mode.happened)
         lock.pop_all()
     return happened

@@ -7,14 +7,12 @@ from typing import cast
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
-from mlflow.exceptions import MlflowException
 
-import serving.status
-from serving.registry import Registry
-from serving.status import Status, as_json, as_text, disagreements, look
 from stack.config import load_config
-from stack.errors import StackError
-from stack.mode import Mode, Served, Service
+from stack.errors import StackError, TrackingError
+from stack.modes.mode import Mode, Served, Service
+from stack.release.registry import Registry
+from stack.release.status import Status, as_json, as_text, disagreements, look
 
 CONFIG = load_config({}, Path("/nonexistent/.env"))
 SERVED = Served("iris", "2", "sha256:two", is_healthy=True)
@@ -50,7 +48,7 @@ def fake_mode(services: list[Service], served: Served | None) -> Mode:
 
 @pytest.fixture
 def _tracking_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving.status, "not_healthy", {CONFIG.tracking_url: None}.__getitem__)
+    monkeypatch.setattr("stack.release.status.not_healthy", {CONFIG.tracking_url: None}.__getitem__)
 
 
 def test_the_healthy_champion_that_was_found_right_is_as_it_should_be() -> None:
@@ -121,7 +119,7 @@ def test_another_models_version_is_not_looked_up_in_this_one() -> None:
 
 
 @pytest.mark.usefixtures("_tracking_answers")
-@pytest.mark.parametrize("error", [StackError("no model is registered"), MlflowException("no database")])
+@pytest.mark.parametrize("error", [StackError("no model is registered"), TrackingError("no database")])
 def test_what_the_registry_fails_at_is_told(error: Exception) -> None:
     status = look(CONFIG, fake_mode(UP, None), FakeRegistry(error))
     assert status.disagreements == [str(error)]

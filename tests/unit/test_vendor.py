@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,8 +10,8 @@ import pytest
 
 from stack import vendor
 from stack.config import CHECKOUT
-from stack.docker import python_image
 from stack.errors import StackError
+from stack.modes.docker import python_image
 from stack.vendor import (
     PLATFORMS,
     check_disk,
@@ -197,7 +198,9 @@ def test_settings_are_read_from_dot_env_before_there_is_a_python(
     tmp_path: Path, line: str, value: str
 ) -> None:
     (tmp_path / ".env").write_text(f"{line}\n")
-    ask = f". {CHECKOUT}/scripts/lib.sh; setting PACKAGE_INDEX"
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(CHECKOUT / "scripts" / "lib.sh", tmp_path / "scripts")
+    ask = ". scripts/lib.sh; setting PACKAGE_INDEX"
     assert shell(ask, tmp_path).strip() == value
     assert shell(ask, tmp_path, PACKAGE_INDEX="mine").strip() == "mine"
 

@@ -1,22 +1,22 @@
 """Make a registered model version the one that is served: bake it, replay, switch, move the aliases.
 
 The order of the steps makes it safe to be killed at any of them: what has been found right is noted on the
-version before it is served, and `champion` moves when the version is served and healthy. Run again, it sees
-how far it came.
+version, and `champion` moves when the version is served and has answered right. Run again, it sees how far it
+came.
 """
 
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
+from stack.errors import StackError, TrackingError
+from stack.modes.mode import Check, Mode, nothing
 
-from serving.registry import Registry
-from serving.replay import replay
-from stack.errors import StackError
-from stack.mode import Check, Mode, nothing
+if TYPE_CHECKING:
+    from stack.release.registry import Registry
+    from stack.release.replay import Record
 
 # Baked versions that are kept besides champion and previous.
 KEPT_OTHERS = 2
@@ -24,7 +24,7 @@ _TAG_LENGTH = 5000
 
 
 def deploy(
-    registry: Registry, mode: Mode, version: str | None = None, check: Callable[[], None] = lambda: None
+    registry: "Registry", mode: Mode, version: str | None = None, check: Callable[[], None] = lambda: None
 ) -> str:
     """Make ``version`` the champion: without one the candidate or, without that, the champion again.
 
@@ -33,8 +33,8 @@ def deploy(
 
     Raises:
         StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or does not
-            become healthy. Then what was served before is served, `champion` names it, and the tag
-            ``failure`` of the version says why.
+            start. Then what was served before is served, `champion` names it, and the tag ``failure`` of the
+            version says why.
 
     """
     mode.clean_up()
@@ -52,13 +52,9 @@ def deploy(
     if before is not None and before != target and version is None:
         _resume(registry, mode, before)
     try:
-        replayed = prepare(registry, mode, target)
-        check()
-        if _is_served(registry, mode, target):
-            print(f"version {target} is served already", flush=True)
-        else:
-            print(f"starting to serve version {target}", flush=True)
-            mode.serve(target, replayed)
+        _release(registry, mode, target, check)
+    except TrackingError:
+        raise
     except StackError as error:
         _put_back(registry, mode, before, target, error)
     _settle(registry, target, before)
@@ -66,14 +62,30 @@ def deploy(
     return target
 
 
-def resume(registry: Registry, mode: Mode) -> None:
+def serve_last(mode: Mode) -> None:
+    """Serve again what was served last, if nothing is served; that this fails is told, not raised.
+
+    No tracking server is asked: it may start at the same time.
+    """
+    mode.clean_up()
+    version = mode.last_served() if mode.served() is None else None
+    if version is None:
+        return
+    print(f"serving version {version} meanwhile, which was served last", flush=True)
+    try:
+        mode.serve(version)
+    except StackError as error:
+        print(f"version {version} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
+
+
+def resume(registry: "Registry", mode: Mode) -> None:
     """Serve what went live last if nothing is served: for as long as another version is made ready."""
     before = _live(registry, mode)
     if before is not None:
         _resume(registry, mode, before)
 
 
-def rollback_target(registry: Registry, mode: Mode) -> str:
+def rollback_target(registry: "Registry", mode: Mode) -> str:
     """Return the version that `previous` names; StackError if there is none to go back to."""
     aliases = registry.aliases()
     champion, previous = aliases.get("champion"), aliases.get("previous")
@@ -87,37 +99,66 @@ def rollback_target(registry: Registry, mode: Mode) -> str:
     return previous
 
 
-def prepare(registry: Registry, mode: Mode, version: str) -> Check:
-    """Bake the version and replay, unless what is baked was found right before; what serves is not touched.
+def _release(
+    registry: "Registry", mode: Mode, version: str, check: Callable[[], None] = lambda: None
+) -> None:
+    """Serve the version, baked and found right: apart where something is served, else where it is served."""
+    record = _bake(registry, mode, version)
+    served = mode.served()
+    if record is not None and served is not None:
+        if mode.fits_beside():
+            with mode.trial(version) as url:
+                _replay(registry, mode, version, record, url)
+            record = None
+        else:
+            print(f"no memory for two model servers: version {served.version} stops first", flush=True)
+    check()
+    if record is None and _is_served(registry, mode, version):
+        print(f"version {version} is served already", flush=True)
+        return
+    print(f"starting to serve version {version}", flush=True)
+    mode.serve(version, _replays(registry, mode, version, record) if record else nothing)
 
-    Returns what is to be checked of it once more where it is served: what was replayed now.
+
+def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
+    """Bake the version; return what it is to be checked by, or None if exactly this was found right before.
 
     Raises:
-        StackError: if it can't be baked, or gives a wrong answer.
+        StackError: if it can't be baked, or there is nothing to check it by.
 
     """
     tags = registry.version(version).tags
     baked = mode.image_id(version)
     if baked and tags.get("image_id") == baked and tags.get("replay", "").startswith("passed"):
-        return nothing
+        return None
     record = registry.record(version)
     since = time.monotonic()
     print(f"baking version {version} of {registry.model_name}", flush=True)
     mode.bake(version)
-    print(f"baked in {time.monotonic() - since:.1f} s; replaying", flush=True)
+    print(f"baked in {time.monotonic() - since:.1f} s", flush=True)
+    return record
+
+
+def _replays(registry: "Registry", mode: Mode, version: str, record: "Record") -> Check:
+    return lambda url: _replay(registry, mode, version, record, url)
+
+
+def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", url: str) -> None:
+    """Check the answers at ``url``, and note on the version what was found; StackError if one is wrong."""
+    from stack.release.replay import replay
+
     since = time.monotonic()
+    print(f"replaying version {version}", flush=True)
     try:
-        with mode.trial(version) as url:
-            found = replay(url, record)
+        found = replay(url, record)
     except StackError as error:
         registry.tag(version, replay=f"failed: {error}"[:_TAG_LENGTH])
         raise StackError(f"version {version} of {registry.model_name} failed the replay: {error}") from error
     registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
     print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
-    return lambda url: replay(url, record)
 
 
-def _live(registry: Registry, mode: Mode) -> str | None:
+def _live(registry: "Registry", mode: Mode) -> str | None:
     """Return the version that went live last, whatever the alias says; None if there is none.
 
     That is what is served, or was; a served version that has not been champion is what a killed deployment
@@ -130,50 +171,63 @@ def _live(registry: Registry, mode: Mode) -> str | None:
     return max(deployed, key=lambda version: deployed[version], default=None)
 
 
-def _is_served(registry: Registry, mode: Mode, version: str) -> bool:
+def _is_served(registry: "Registry", mode: Mode, version: str) -> bool:
+    """Whether exactly what is baked is served, healthy, and with the settings of today."""
     served = mode.served()
     wanted = (registry.model_name, version, mode.image_id(version))
     return (
         served is not None
         and served.is_healthy
         and (served.model_name, served.version, served.image_id) == wanted
+        and mode.is_current()
     )
 
 
-def _resume(registry: Registry, mode: Mode, before: str) -> None:
+def _resume(registry: "Registry", mode: Mode, before: str) -> None:
     served = mode.served()
     if served is not None and served.is_healthy:
         return
+    print(f"serving version {before} meanwhile", flush=True)
     try:
-        prepare(registry, mode, before)
-        print(f"serving version {before} meanwhile", flush=True)
-        mode.serve(before)
+        _release(registry, mode, before)
+    except TrackingError:
+        raise
     except StackError as error:
         print(f"version {before} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
 
 
-def _put_back(registry: Registry, mode: Mode, before: str | None, target: str, error: StackError) -> None:
-    """Serve again what was served before, and tell on the version why."""
+def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str, error: StackError) -> None:
+    """See that what was served before is served, if it had to stop; note on the new version what failed.
+
+    A version that was never champion does not stay.
+    """
     told = str(error)
+    served = mode.served()
+    if before is None and served is not None and served.model_name == registry.model_name:
+        mode.stop_serving()
     if before is not None and before != target and not _is_served(registry, mode, before):
         print(f"serving version {before} again", flush=True)
         try:
-            # Without a tracking server: its image is there, and was found right.
-            with suppress(MlflowException):
-                prepare(registry, mode, before)
-            mode.serve(before)
+            _serve_again(registry, mode, before)
         except StackError as second:
             told += f"\nand version {before}, which was served before, does not serve either: {second}"
     try:
         if before is not None and registry.aliases().get("champion") not in (before, None):  # moved by hand
             registry.set_alias("champion", before)
         registry.tag(target, failure=told[:_TAG_LENGTH])
-    except (MlflowException, StackError) as second:
+    except StackError as second:
         told += f"\nand that could not be noted on the version: {second}"
     raise StackError(told) from error
 
 
-def _settle(registry: Registry, target: str, before: str | None) -> None:
+def _serve_again(registry: "Registry", mode: Mode, version: str) -> None:
+    try:
+        _release(registry, mode, version)
+    except TrackingError:  # its image is there, and was found right
+        mode.serve(version)
+
+
+def _settle(registry: "Registry", target: str, before: str | None) -> None:
     """Let aliases and tags say what is served now."""
     champion = registry.aliases().get("champion")
     # Where the target was served already, a deployment was killed before it had moved the aliases.
@@ -189,7 +243,7 @@ def _settle(registry: Registry, target: str, before: str | None) -> None:
         registry.remove_alias("candidate")
 
 
-def _collect_garbage(registry: Registry, mode: Mode) -> None:
+def _collect_garbage(registry: "Registry", mode: Mode) -> None:
     aliases = registry.aliases()
     needed = {aliases.get(alias) for alias in ("champion", "previous", "candidate")}
     others = sorted((version for version in mode.baked_versions() if version not in needed), key=int)

@@ -9,8 +9,8 @@ from typing import Any
 from mlflow.models import ModelSignature
 from mlflow.types import DataType
 
-from serving.client import ask
 from stack.errors import StackError
+from stack.release.client import ask
 from stack.wait import not_healthy
 
 # Floats are computed by the same packages on the same kind of machine, but not always by as many threads.

@@ -8,44 +8,27 @@ import hashlib
 import math
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-from dotenv import dotenv_values
 from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import CHECKOUT, Config
-from stack.errors import StackError
-from stack.mode import Check, Served, Service, nothing
-from stack.processes import Process
-from stack.wait import not_healthy, wait_until
+from stack.errors import StackError, TrackingError
+from stack.modes import model_servers
+from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note, wait_until_healthy
+from stack.modes.processes import Process, failure, part_environment
+from stack.wait import wait_until
 
 # Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
-STOP_ORDER = ("deploy", "switch", "trial", "trainer", "serving", "tracking")
-_HEALTHY_WITHIN = 120
-_MODEL_SERVER = CHECKOUT / "serving" / "server"
-# Such settings in the user's shell are for the user's own servers, or have been read by stack.config.
-_FOREIGN = ("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "PYTHONPATH")
-
-
-def part_environment(environ: Mapping[str, str], *server_env: Path, **values: str) -> dict[str, str]:
-    """Return the environment of a part: the user's, then the part's settings file, then ``values``."""
-    own = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
-    for file in server_env:
-        own |= {name: value for name, value in dotenv_values(file).items() if value is not None}
-    return own | values
-
-
-def failure(process: Process, what: str) -> StackError:
-    """Return the error that says what befell ``process``, and shows the end of its log."""
-    return StackError(f"{process.name} {what}. The end of its log, {process.log}:\n{process.log_tail()}")
+STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tracking")
 
 
 @dataclass(frozen=True)
@@ -64,6 +47,11 @@ class Native:
         return Process(self.config.home, name)
 
     @property
+    def servers(self) -> ModelServers:
+        """The model server, or two during a switch."""
+        return ModelServers(self.config, self.on_wait, self.environ)
+
+    @property
     def is_up(self) -> bool:
         """Whether any process of the stack runs."""
         processes = [self.process(name) for name in ("up", *STOP_ORDER)]
@@ -79,12 +67,16 @@ class Native:
         MLflow's tracking URI must be set.
         """
         from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
 
         target = self.model_directory(version)
         partial = target.with_name(f"{version}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        download_artifacts(f"models:/{self.config.model_name}/{version}", dst_path=str(partial))
+        try:
+            download_artifacts(f"models:/{self.config.model_name}/{version}", dst_path=str(partial))
+        except MlflowException as error:
+            raise TrackingError.because(self.config.tracking_url, error) from error
         if not (partial / "MLmodel").exists():
             raise StackError(
                 f"the tracking server has no files for version {version} of {self.config.model_name};"
@@ -107,8 +99,9 @@ class Native:
             yield
 
     def clean_up(self) -> None:
-        """Stop a server that was tried out when its deployment was killed; remove what was half fetched."""
+        """Stop what a deployment that was killed left running; remove what it had fetched by half."""
         self.process("trial").stop()
+        self.servers.clean_up()
         for partial in self._models.glob("*.partial"):
             shutil.rmtree(partial)
 
@@ -118,7 +111,7 @@ class Native:
         if not model.exists():
             return ""
         digest = hashlib.sha256()
-        for directory in (model, _MODEL_SERVER):
+        for directory in (model, MODEL_SERVER):
             for file in sorted(directory.rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:
                     with file.open("rb") as contents:
@@ -126,46 +119,46 @@ class Native:
                     digest.update(f"{content} {file.relative_to(directory)}\n".encode())
         return f"sha256:{digest.hexdigest()}"
 
+    def fits_beside(self) -> bool:
+        """Whether there is memory for a second model server beside the one that serves."""
+        return self.servers.fits_beside()
+
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
         """Serve the version's files on a free port."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         trial = self.process("trial")
         try:
-            yield self._start_model_server(trial, version, port)
+            yield self.servers.start(trial, self._note(version), str(self.model_directory(version)))
         finally:
             trial.stop()
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's files in place of what is served now."""
-        serving = self.process("serving")
-        serving.stop()
-        try:
-            check(self._start_model_server(serving, version, self.config.serving_port))
-        except StackError:
-            serving.stop()
-            raise
+        self.servers.replace(self._note(version), str(self.model_directory(version)), check)
+
+    def stop_serving(self) -> None:
+        """Stop the model server."""
+        for process in self.servers.processes():
+            process.stop()
 
     def served(self) -> Served | None:
-        """Return what the process noted when it was started."""
-        serving = self.process("serving")
-        if not serving.is_running():
+        """Return what is noted of the model server that runs."""
+        current = self.servers.current()
+        if current is None:
             return None
-        model_name, version, *_ = serving.note().split()
-        is_healthy = not_healthy(self.config.serving_url) is None
-        image_id = self.image_id(version) if model_name == self.config.model_name else ""
-        return Served(model_name, version, image_id, is_healthy)
+        note = Note.of(current)
+        return Served(note.model_name, note.version, note.image_id, model_servers.is_healthy(current))
+
+    def is_current(self) -> bool:
+        """Whether the model server that runs was started with the settings of today."""
+        current = self.servers.current()
+        return current is not None and Note.of(current).settings == self.servers.settings()
 
     def last_served(self) -> str | None:
-        """Return the version that the last process notes, if its files and the server are the same."""
-        serving = self.process("serving")
-        if not serving.lock.exists():
-            return None
-        model_name, version, image_id = [*serving.note().split(), "", "", ""][:3]
-        is_same = bool(image_id) and image_id == self.image_id(version)
-        return version if is_same and model_name == self.config.model_name else None
+        """Return the version that was served last, if its files and the model server are the same."""
+        note = self.servers.last_note()
+        is_same = bool(note.image_id) and note.image_id == self.image_id(note.version)
+        return note.version if is_same and note.model_name == self.config.model_name else None
 
     def baked_versions(self) -> list[str]:
         """Return the versions whose files are there."""
@@ -179,41 +172,23 @@ class Native:
 
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
-        parts = [(name, self.process(name)) for name in ("tracking", "trainer", "deploy", "serving")]
+        parts = {name: self.process(name) for name in ("tracking", "trainer", "deploy")}
+        running = {name: process for name, process in parts.items() if process.is_running()}
+        if serving := self.servers.current():
+            running["serving"] = serving
         return [
-            Service(name, True, "up", process.started_at())
-            if process.is_running()
+            Service(name, True, "up", running[name].started_at())
+            if name in running
             else Service(name, False, "not running", None)
-            for name, process in parts
+            for name in (*parts, "serving")
         ]
 
     @property
     def _models(self) -> Path:
         return self.config.home / "models" / self.config.model_name
 
-    def _start_model_server(self, process: Process, version: str, port: int) -> str:
-        """Return the URL at which it answers."""
-        image_id = self.image_id(version)
-        process.start(
-            [sys.executable, "-m", "model_server"],
-            part_environment(
-                self.environ,
-                **self.config.server,
-                PYTHONPATH=str(_MODEL_SERVER),
-                MLFLOW_DISABLE_TELEMETRY="true",
-                SERVER_HOST="127.0.0.1",
-                SERVER_PORT=str(port),
-                __pyfunc_model_path__=str(self.model_directory(version)),
-                MODEL_NAME=self.config.model_name,
-                MODEL_VERSION=version,
-                IMAGE_ID=image_id,
-            ),
-            self.config.home,  # not the checkout, whose modules no image has
-            note=f"{self.config.model_name} {version} {image_id}",
-        )
-        url = f"http://127.0.0.1:{port}"
-        self._wait_healthy(process, url)
-        return url
+    def _note(self, version: str) -> Note:
+        return Note(self.config.model_name, version, self.image_id(version))
 
     def start_tracking(self) -> None:
         """Start the tracking server; it is not waited for."""
@@ -234,7 +209,7 @@ class Native:
 
     def wait_for_tracking(self) -> None:
         """Return when the tracking server is healthy, by whomever it was started."""
-        self._wait_healthy(self.process("tracking"), self.config.own_tracking_url)
+        wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
 
     @contextmanager
     def jobs(self) -> Iterator[Callable[[str], str]]:
@@ -250,7 +225,7 @@ class Native:
             )
             children["deploy"] = self._start(
                 "deploy",
-                ["-m", "serving", "deploy", "--native", "--wait"],
+                ["-m", "stack", "deploy", "--native", "--wait"],
                 CHECKOUT,
                 self.config.client_environment(),
             )
@@ -272,36 +247,42 @@ class Native:
             StackError: if one of those ``watched`` has ended by itself.
 
         """
-        switch = self.process("switch")
-        exempt = {"serving"} if switch.is_running() else set()
-        running = {name for name in ("tracking", "serving") if self.process(name).is_running()} - exempt
-        for name in watched - running - exempt:
+        running = self._running() - self._may_be_replaced()
+        for name in watched - running - self._may_be_replaced():
             # Asked again, for a switch that has begun or come to its end between the questions.
-            if not (self.process(name).is_running() or (name == "serving" and switch.is_running())):
-                raise failure(self.process(name), "has ended by itself, so the stack is stopped")
+            if name not in self._running() | self._may_be_replaced():
+                log = self.process(name)
+                raise failure(log, "has ended by itself, so the stack is stopped")
         return running
+
+    def _running(self) -> set[str]:
+        """Return which of the servers run."""
+        found = {"tracking"} if self.process("tracking").is_running() else set()
+        return found | ({"serving"} if self.servers.current() else set())
+
+    def _may_be_replaced(self) -> set[str]:
+        return {"serving"} if self.process("switch").is_running() else set()
 
     def stop(self) -> None:
         """Stop all the parts; StackError, after the last, if one does not end."""
+        self._stop(STOP_ORDER)
+
+    def stop_left_over(self) -> bool:
+        """Stop what a killed `up` left behind, but no healthy model server; return whether there is one."""
+        current = self.servers.current()
+        kept = {current.name} if current and model_servers.is_healthy(current) else set()
+        self._stop([name for name in STOP_ORDER if name not in kept])
+        return bool(kept)
+
+    def _stop(self, names: Iterable[str]) -> None:
         stuck = []
-        for name in STOP_ORDER:
+        for name in names:
             try:
                 self.process(name).stop()
             except StackError as error:
                 stuck.append(str(error))
         if stuck:
             raise StackError("; ".join(stuck))
-
-    def _wait_healthy(self, process: Process, url: str) -> None:
-        try:
-            wait_until(
-                lambda: not_healthy(url),
-                timeout=_HEALTHY_WITHIN,
-                alive=process.is_running,
-                on_wait=self.on_wait,
-            )
-        except StackError as error:
-            raise failure(process, f"did not start: {error}") from error
 
     def _start(
         self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]

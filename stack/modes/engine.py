@@ -13,9 +13,6 @@ from typing import Any
 from stack.errors import StackError
 from stack.wait import wait_until
 
-# What tells the machines of Docker Desktop, WSL 2, OrbStack, Rancher Desktop, Colima and Lima.
-_MACHINES = ("desktop", "linuxkit", "microsoft", "orbstack", "rancher", "colima", "lima-")
-
 
 def engine_answers() -> bool:
     """Whether a Docker engine can be reached from here."""
@@ -23,18 +20,6 @@ def engine_answers() -> bool:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-
-
-def publishes_late() -> bool:
-    """Whether a port is published here that a container gets while it runs, as it joins a network.
-
-    The engine does so. But what brings the ports of an engine's virtual machine to the host may look at a
-    container only when it starts: Docker Desktop's does (docker/for-mac#5860, moby/moby#46038).
-    """
-    told = run(
-        ["docker", "info", "--format={{.OperatingSystem}} {{.KernelVersion}} {{.Name}}"]
-    ).stdout.lower()
-    return bool(told.strip()) and not any(name in told for name in _MACHINES)
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -1,21 +1,17 @@
-"""Look at this machine, and at what the stack has left on it; change nothing.
+"""Look at this machine, and at what the stack has left on it; change nothing."""
 
-python -m stack.doctor [--docker | --native]
-"""
-
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
-from stack.docker import base_image, python_image
 from stack.doctor import engine, machine, network, state
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
-from stack.engine import moment
-from stack.errors import StackError, exit_status
+from stack.errors import StackError
+from stack.modes.docker import base_image, python_image
+from stack.modes.engine import moment
 
 # What is checked, for the line that says that it could not be, and the check.
 Check = tuple[str, Callable[[], Finding]]
@@ -130,30 +126,17 @@ def find(name: str, check: Callable[[], Finding]) -> Finding:
         return skip(f"{name}: could not be checked ({type(error).__name__}: {error})")
 
 
-def main() -> int:
-    """Print a line for each check; return 1 if there is something to be fixed."""
-    parser = argparse.ArgumentParser(prog="doctor", description="Find what keeps the stack from working.")
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("--docker", action="store_const", dest="mode", const="docker")
-    group.add_argument("--native", action="store_const", dest="mode", const="native")
-    mode = parser.parse_args().mode
+def examine(mode: str | None, environ: Mapping[str, str]) -> int:
+    """Print a line for each check; return 1 if there is something to be fixed, else 0."""
+    # scripts/lib.sh keeps what the shell itself has: for the stack's own requests it sets another.
+    given = environ.get("SHELL_NO_PROXY", "")
     to_fix = 0
-
-    def command() -> None:
-        nonlocal to_fix
-        # ./scripts/doctor keeps what the shell itself has: for its own requests it sets another.
-        given = os.environ.get("SHELL_NO_PROXY", "")
-        for name, check in all_checks(mode, {**os.environ, "NO_PROXY": given, "no_proxy": given}):
+    try:
+        for name, check in all_checks(mode, {**environ, "NO_PROXY": given, "no_proxy": given}):
             finding = find(name, check)
             to_fix += finding.state == "fix"
             print(finding, flush=True)
-
-    try:
-        return exit_status("doctor", command) or int(to_fix > 0)
     except BrokenPipeError:  # as with `| head`; what is still to be written at the end would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return int(to_fix > 0)

@@ -5,13 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
-from serving.registry import Registry
-from stack.choice import choose_mode
 from stack.config import Config
 from stack.errors import StackError
-from stack.mode import Mode, Served, Service
+from stack.modes.choice import choose_mode
+from stack.modes.mode import Mode, Served, Service
+from stack.release.registry import Registry
 from stack.wait import not_healthy
 
 
@@ -48,7 +46,7 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
                 version = registry.version(served.version)
                 tags, run_id = version.tags, version.run_id
             found += disagreements(registry.model_name, served, aliases, tags)
-        except (StackError, MlflowException) as error:
+        except StackError as error:
             found.append(str(error))
     return Status(services, registry.model_name, served, run_id, tags.get("metric"), aliases, found)
 
@@ -114,10 +112,10 @@ def as_json(status: Status) -> str:
     return json.dumps({**asdict(status), "agree": not status.disagreements}, default=write, indent=2)
 
 
-def show_status(config: Config, registry: Registry, *, as_json_text: bool) -> None:
+def show(config: Config, registry: Registry, *, json_wanted: bool) -> None:
     """Print the status of the stack that runs here; StackError if it is not as it should be."""
     status = look(config, choose_mode(config), registry)
-    print(as_json(status) if as_json_text else as_text(status), flush=True)
+    print(as_json(status) if json_wanted else as_text(status), flush=True)
     if status.disagreements:
         raise StackError(
             "; ".join(status.disagreements) + "; to put it right: ./scripts/deploy, or ./scripts/up"

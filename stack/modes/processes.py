@@ -16,24 +16,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from dotenv import dotenv_values
+
 from stack.errors import StackError
 from stack.wait import Clock, wait_until
 
 _MARK = "PYFUNC_STACK_PROCESS"
+# Such settings in the user's shell are for the user's own servers, or have been read by stack.config.
+_FOREIGN = ("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "PYTHONPATH")
 
 
 @dataclass(frozen=True)
 class Process:
-    """One named process with its state under ``home``: run/NAME.lock and logs/NAME.log."""
+    """One named process with its state under ``home``: run/NAME.lock and logs/NAME.log, or another log."""
 
     home: Path
     name: str
     clock: Clock = field(default_factory=Clock)
+    log_name: str = ""
 
     @property
     def log(self) -> Path:
         """Where its output goes, the last run's only."""
-        return self.home / "logs" / f"{self.name}.log"
+        return self.home / "logs" / f"{self.log_name or self.name}.log"
 
     @property
     def lock(self) -> Path:
@@ -41,16 +46,26 @@ class Process:
         return self.home / "run" / f"{self.name}.lock"
 
     def start(
-        self, command: Sequence[str], env: Mapping[str, str], cwd: Path, note: str = ""
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        note: str = "",
+        *,
+        keeps_log: bool = False,
     ) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, so that a terminal's Ctrl-C is not sent to it; keep a ``note``.
+
+        ``keeps_log`` is for a log that another process still writes.
 
         Raises:
             StackError: if one of that name is running.
 
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.claim() as lock, self.log.open("wb") as log:
+        with self.claim() as lock, self.log.open("ab") as log:
+            if not keeps_log:
+                log.truncate(0)
             child = subprocess.Popen(
                 command,
                 env={**env, _MARK: str(self.lock)},
@@ -158,6 +173,19 @@ def processes_with(variable: str, value: str) -> list[int]:
             if wanted in (process / "environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
     return found
+
+
+def part_environment(environ: Mapping[str, str], *settings: Path, **values: str) -> dict[str, str]:
+    """Return the environment of a part: the user's, then the part's settings files, then ``values``."""
+    own = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
+    for file in settings:
+        own |= {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return own | values
+
+
+def failure(process: Process, what: str) -> StackError:
+    """Return the error that says what befell ``process``, and shows the end of its log."""
+    return StackError(f"{process.name} {what}. The end of its log, {process.log}:\n{process.log_tail()}")
 
 
 def _try_lock(file: IO[str], kind: int) -> str | None:

@@ -5,27 +5,19 @@ How the other parts are started with Docker, docker-compose.yml says.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from stack.config import CHECKOUT, Config
-from stack.engine import (
-    Lock,
-    containers,
-    engine_answers,
-    find_image,
-    moment,
-    publishes_late,
-    run,
-    volume_made_at,
-    watch,
-)
-from stack.errors import StackError
-from stack.mode import Check, Served, Service, nothing
+from stack.errors import StackError, TrackingError
+from stack.mlflow_internals import building_by
+from stack.modes.compose import compose_command, service_containers
+from stack.modes.engine import Lock, engine_answers, find_image, moment, run, volume_made_at, watch
+from stack.modes.memory import is_free
+from stack.modes.mode import Check, Served, Service, nothing
 from stack.wait import not_healthy, wait_until
 
 _HEALTHY_WITHIN = 120  # seconds
@@ -33,6 +25,7 @@ _BEGUN_WITHIN = 10  # seconds
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
+_VERSION = ["docker", "compose", "version", "--short"]
 _SERVICES = ("tracking", "trainer", "deploy", "serving")
 
 
@@ -48,51 +41,15 @@ def python_image() -> str:
     return found[1]
 
 
-def network(config: Config) -> str:
-    """Name the network that Compose makes for the stack."""
-    return f"{config.project}_default"
-
-
 def image(config: Config, version: str) -> str:
     """Name the image of one model version."""
     return f"{config.project}/{config.model_name}:{version}"
 
 
-def compose_command(config: Config, *arguments: str) -> list[str]:
-    """Build the command line of a Compose command on this stack."""
-    return [
-        "docker",
-        "compose",
-        f"--project-name={config.project}",
-        f"--project-directory={CHECKOUT}",
-        *arguments,
-    ]
-
-
-def start_command(config: Config, service: str, how: str = "--detach") -> list[str]:
-    """Build the command line that starts `serving` or `trial` anew; it is not waited for.
-
-    ``how`` may also be ``--no-start``: then it is only made.
-    """
+def start_command(config: Config, service: str) -> list[str]:
+    """Build the command line that starts `serving` or `trial` anew; it is not waited for."""
     alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
-    return compose_command(config, "up", how, *alone, service)
-
-
-def cut_off_commands(config: Config, container: str) -> list[list[str]]:
-    """Build the command lines that start a container which is in the stack's network without any."""
-    return [
-        ["docker", "network", "disconnect", network(config), container],
-        ["docker", "network", "connect", "none", container],
-        ["docker", "start", container],
-    ]
-
-
-def let_in_commands(config: Config, container: str) -> list[list[str]]:
-    """Build the command lines that put it back: then, too, its ports are published."""
-    return [
-        ["docker", "network", "disconnect", "none", container],
-        ["docker", "network", "connect", "--alias=serving", network(config), container],
-    ]
+    return compose_command(config, "up", "--detach", *alone, service)
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -135,6 +92,7 @@ class Docker:
 
         MLflow's tracking URI must be set.
         """
+        from mlflow.exceptions import MlflowException
         from mlflow.models import build_docker
 
         base, name = base_image(self.config), image(self.config, version)
@@ -148,8 +106,11 @@ class Docker:
                 raise StackError(_told_by_build(image_name, built.stdout + built.stderr))
 
         model_uri = f"models:/{self.config.model_name}/{version}"
-        with _building_by(build):
-            build_docker(model_uri, name, env_manager="local", base_image=base)
+        try:
+            with building_by(build):
+                build_docker(model_uri, name, env_manager="local", base_image=base)
+        except MlflowException as error:
+            raise TrackingError.because(self.config.tracking_url, error) from error
         made = find_image(name)
         if replaced and made and made.identity != replaced.identity:
             # It would stay as a nameless image. Docker refuses while a container still needs it.
@@ -166,13 +127,11 @@ class Docker:
         try:
             yield
         finally:
-            with suppress(StackError):  # an engine that has ended; what ended the deployment says more
-                self.clean_up()
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the containers of a version that was tried out by a deployment which has ended."""
-        self._remove([*self._containers("trial"), *self._cut_off()])
+        """Remove the container in which a deployment that was killed tried a version out."""
+        self._remove("trial")
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; nothing if its base image is not that of today."""
@@ -180,41 +139,56 @@ class Docker:
         below = base.layers if base else []
         return found.identity if found and found.layers[: len(below)] == below else ""
 
+    def fits_beside(self) -> bool:
+        """Whether there is memory for a second model server beside the one that serves."""
+        return is_free(sum(_memory(found["Id"]) for found in self._containers("serving")))
+
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
-        """Run the version's image as the Compose service `trial`, which is `serving` on another port.
-
-        Where nothing is served, `serving` is started, too, and loads the model meanwhile; without a network,
-        so that nobody can ask it before it is let in. `trial` is removed when the deployment ends: to do so
-        right away would keep the switch waiting.
-        """
-        with ThreadPoolExecutor() as pool:
-            ahead = pool.submit(self._start_cut_off, version)
+        """Run the version's image as the Compose service `trial`, which is `serving` on another port."""
+        try:
             yield self._start("trial", version)
-            ahead.result()
+        finally:
+            self._remove("trial")
 
     def serve(self, version: str, check: Check = nothing) -> None:
-        """Serve the version's image as the Compose service `serving`."""
+        """Serve the version's image as the Compose service `serving`.
+
+        What is served now stops first, because a published port belongs to one container.
+        """
         try:
-            if not self._let_in(version, check):
-                check(self._start("serving", version))
+            check(self._start("serving", version))
         except StackError:
-            self._remove(self._containers("serving"))
+            self.stop_serving()
             raise
         run(["docker", "tag", image(self.config, version), image(self.config, _LAST_SERVED)])
 
+    def stop_serving(self) -> None:
+        """Remove the container of `serving`."""
+        self._remove("serving")
+
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
-        containers = [
-            found
-            for found in self._containers("serving")
-            if found["State"]["Running"] and not self._is_cut_off(found)
-        ]
-        if len(containers) != 1:  # 2 where a deployment was killed while it replaced one by another
+        found = [found for found in self._containers("serving") if found["State"]["Running"]]
+        if len(found) != 1:  # 2 where a deployment was killed while it replaced one by another
             return None
-        name, _, version = containers[0]["Config"]["Image"].partition("/")[2].rpartition(":")
+        name, _, version = found[0]["Config"]["Image"].partition("/")[2].rpartition(":")
         is_healthy = not_healthy(self._url("serving")) is None
-        return Served(name, version, containers[0]["Image"], is_healthy)
+        return Served(name, version, found[0]["Image"], is_healthy)
+
+    def is_current(self) -> bool:
+        """Whether Compose would start `serving` in the same way again, by its own hash of the service.
+
+        Each Compose has its own way to compute it, so one of another version is not compared.
+        """
+        [found] = self._containers("serving")
+        labels = found["Config"]["Labels"]
+        if labels["com.docker.compose.version"] != run(_VERSION).stdout.strip():
+            return True
+        version = found["Config"]["Image"].rpartition(":")[2]
+        environment = compose_environment(self.config, version, found["Image"])
+        now = run(compose_command(self.config, "config", "--hash=serving"), environment).stdout.split()
+        return now[-1:] == [labels["com.docker.compose.config-hash"]]
 
     def last_served(self) -> str | None:
         """Return the version whose image has the tag `live`, unless the data have been deleted since."""
@@ -267,16 +241,10 @@ class Docker:
             return Service(name, False, "not started", None)
         if not state["Running"]:
             return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
-        if self._is_cut_off(containers[-1]):
-            return Service(name, False, "loading", moment(state["StartedAt"]))
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 
     def _containers(self, service: str) -> list[dict[str, Any]]:
-        return containers(
-            f"com.docker.compose.project={self.config.project}",
-            f"com.docker.compose.service={service}",
-            "com.docker.compose.oneoff=False",
-        )
+        return service_containers(self.config, service)
 
     def _start(self, service: str, version: str) -> str:
         """Return the URL at which it answers."""
@@ -297,45 +265,6 @@ class Docker:
             wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
         return url
 
-    def _start_cut_off(self, version: str) -> None:
-        """Make `serving`, unless it is there, and start it without a network.
-
-        Where that is not to be had, it is started as it always is, when it is to be served: also where the
-        user has given it networks of its own, or a name or an address in the stack's.
-        """
-        if self._containers("serving") or not publishes_late():
-            return
-        environment = compose_environment(self.config, version, self.image_id(version))
-        run(start_command(self.config, "serving", "--no-start"), environment)
-        for made in self._containers("serving"):
-            is_usual = _has_only(made, network(self.config))
-            if not (is_usual and _succeed(cut_off_commands(self.config, made["Id"]))):
-                self._remove([made])
-
-    def _let_in(self, version: str, check: Check) -> bool:
-        """Serve the container that has loaded this version without a network; False if there is none.
-
-        Or if it can't be served like this: a model may need the network to be loaded.
-        """
-        for found in self._cut_off():
-            state = (found["State"]["Restarting"], found["RestartCount"])
-            expected = (image(self.config, version), self.image_id(version), False, 0)
-            is_right = (found["Config"]["Image"], found["Image"], *state) == expected
-            if is_right and _succeed(let_in_commands(self.config, found["Id"])):
-                with suppress(StackError):
-                    check(self._wait_healthy("serving"))
-                    return True
-        return False
-
-    def _cut_off(self) -> list[dict[str, Any]]:
-        return [found for found in self._containers("serving") if self._is_cut_off(found)]
-
-    def _is_cut_off(self, container: Mapping[str, Any]) -> bool:
-        """Whether a container of `serving` was made to load its model, and not been let in."""
-        own = network(self.config)
-        is_ours = container["HostConfig"]["NetworkMode"] == own
-        return is_ours and own not in container["NetworkSettings"]["Networks"]
-
     def _url(self, service: str) -> str:
         if self.config.container_url:
             return self.config.container_url.format(service)
@@ -352,38 +281,20 @@ class Docker:
             f"{log.stdout}{why}"
         )
 
-    def _remove(self, containers: list[dict[str, Any]]) -> None:
-        if containers:
-            run(["docker", "rm", "--force", *(container["Id"] for container in containers)])
+    def _remove(self, service: str) -> None:
+        if identities := [found["Id"] for found in self._containers(service)]:
+            run(["docker", "rm", "--force", *identities])
 
 
-def _succeed(commands: list[list[str]]) -> bool:
-    """Run the commands, up to the first that fails; whether none did."""
-    return all(run(command).returncode == 0 for command in commands)
+def _memory(container: str) -> int:
+    """Return how many bytes the processes of a container hold, by its cgroup; 0 if it does not tell.
 
-
-def _has_only(container: Mapping[str, Any], network: str) -> bool:
-    """Whether a container has this network as Compose gives it, and nothing else."""
-    networks = container["NetworkSettings"]["Networks"]
-    if list(networks) != [network]:
-        return False
-    endpoint = networks[network]
-    names = {"serving", container["Name"].removeprefix("/"), container["Id"][:12]}
-    others = [endpoint.get(key) for key in ("IPAMConfig", "Links", "DriverOpts", "MacAddress")]
-    return set(endpoint.get("Aliases") or []) <= names and not any(others)
-
-
-@contextmanager
-def _building_by(build: Callable[[str, str, str | None], None]) -> Iterator[None]:
-    """Let build-docker's last step, `docker build`, be this one: its own is always for linux/amd64."""
-    from mlflow.models import docker_utils
-
-    mlflows = docker_utils.build_image_from_context
-    docker_utils.build_image_from_context = build  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        docker_utils.build_image_from_context = mlflows
+    The file is that of https://docs.kernel.org/admin-guide/cgroup-v2.html or of its predecessor.
+    """
+    files = ("/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory/memory.stat")
+    told = run(["docker", "exec", container, "cat", *files]).stdout
+    found = re.search(r"^(?:anon|total_rss) (\d+)$", told, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _told_by_build(name: str, output: str) -> str:

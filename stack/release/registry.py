@@ -1,6 +1,8 @@
 """The registered model on the tracking server: its versions, their aliases and their tags."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mlflow
 from mlflow import MlflowClient
@@ -8,14 +10,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 
-from serving.replay import Record
-from stack.errors import StackError
+from stack.errors import StackError, TrackingError
+from stack.release.replay import Record
 
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
 
 class Registry:
-    """One registered model. What the tracking server fails at is raised as MLflow's MlflowException."""
+    """One registered model. Each method raises TrackingError if the tracking server fails."""
 
     def __init__(self, client: MlflowClient, model_name: str) -> None:
         """Use MLflow's tracking URI, which must be set, too, for what can't be had from a client."""
@@ -23,38 +25,24 @@ class Registry:
         self.model_name = model_name
 
     def aliases(self) -> dict[str, str]:
-        """Return the version number that each alias names.
-
-        Raises:
-            StackError: if no such model is registered, or the tracking server does not answer.
-
-        """
-        try:
+        """Return the version number that each alias names; StackError if no such model is registered."""
+        missing = f"no model is registered as {self.model_name}; run: ./scripts/train"
+        with self._asking(missing):
             return dict(self._client.get_registered_model(self.model_name).aliases)
-        except MlflowException as error:
-            if error.error_code == _MISSING:
-                raise StackError(
-                    f"no model is registered as {self.model_name}; run: ./scripts/train"
-                ) from error
-            raise StackError(
-                f"the tracking server {self._client.tracking_uri} does not answer ({error}); is the stack up?"
-            ) from error
 
     def version(self, number: str) -> ModelVersion:
         """Return what is registered under that number; StackError if nothing is."""
-        try:
+        missing = (
+            f"no version {number} of {self.model_name} is registered;"
+            " the MLflow UI shows those that are, under Models"
+        )
+        with self._asking(missing):
             return self._client.get_model_version(self.model_name, number)
-        except MlflowException as error:
-            if error.error_code not in (_MISSING, "INVALID_PARAMETER_VALUE"):
-                raise
-            raise StackError(
-                f"no version {number} of {self.model_name} is registered;"
-                " the MLflow UI shows those that are, under Models"
-            ) from error
 
     def deployed(self) -> dict[str, str]:
         """Return when each version that has been champion last became it."""
-        found = self._client.search_model_versions(f"name='{self.model_name}'")
+        with self._asking():
+            found = self._client.search_model_versions(f"name='{self.model_name}'")
         return {
             str(version.version): version.tags["deployed_at"]
             for version in found
@@ -70,7 +58,8 @@ class Registry:
         """
         found = self.version(number)
         what = f"version {number} of {self.model_name}"
-        signature = get_model_info(f"models:/{self.model_name}/{number}").signature
+        with self._asking():
+            signature = get_model_info(f"models:/{self.model_name}/{number}").signature
         if signature is None or signature.inputs is None:
             raise StackError(f"{what} has no signature; train it with one, passed to log_model")
         try:
@@ -87,18 +76,32 @@ class Registry:
 
     def set_alias(self, alias: str, number: str) -> None:
         """Let the alias name that version."""
-        self._client.set_registered_model_alias(self.model_name, alias, number)
+        with self._asking():
+            self._client.set_registered_model_alias(self.model_name, alias, number)
 
     def remove_alias(self, alias: str) -> None:
         """Let the alias name nothing."""
-        self._client.delete_registered_model_alias(self.model_name, alias)
+        with self._asking():
+            self._client.delete_registered_model_alias(self.model_name, alias)
 
     def tag(self, number: str, **tags: str) -> None:
         """Set tags of a version, in this order."""
         for name, value in tags.items():
-            self._client.set_model_version_tag(self.model_name, number, name, value)
+            with self._asking():
+                self._client.set_model_version_tag(self.model_name, number, name, value)
 
     def remove_tag(self, number: str, name: str) -> None:
         """Remove a tag of a version, if it has it."""
         if name in self.version(number).tags:
-            self._client.delete_model_version_tag(self.model_name, number, name)
+            with self._asking():
+                self._client.delete_model_version_tag(self.model_name, number, name)
+
+    @contextmanager
+    def _asking(self, missing: str = "") -> Iterator[None]:
+        """Ask the tracking server; ``missing`` is said where it does not know what it is asked for."""
+        try:
+            yield
+        except MlflowException as error:
+            if missing and error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
+                raise StackError(missing) from error
+            raise TrackingError.because(self._client.tracking_uri, error) from error

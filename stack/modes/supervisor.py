@@ -1,10 +1,5 @@
-"""Bring the stack without Docker up, watch over its parts, and take it down.
+"""Bring the stack without Docker up, watch over its parts, and take it down."""
 
-python -m stack.supervisor up [--detach]
-python -m stack.supervisor down [--volumes]
-"""
-
-import argparse
 import contextlib
 import os
 import signal
@@ -16,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from stack.config import Config, load_config
-from stack.errors import StackError, exit_status
+from stack.config import Config
+from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.native import Native
-from stack.preflight import check_machine, delete_data, prepare_home
-from stack.processes import Process, write_pid
+from stack.modes.native import Native
+from stack.modes.preflight import check_machine, delete_data, prepare_home
+from stack.modes.processes import Process, write_pid
+from stack.modes.report import failed_text, up_text
 from stack.wait import Progress, wait_until
 
 _STOPPING = "stopping"  # the note of a supervisor that takes the stack down
@@ -30,15 +26,19 @@ _STOPPING = "stopping"  # the note of a supervisor that takes the stack down
 def up(config: Config, *, detach: bool) -> None:
     """Bring the stack up; return when it was asked to stop or, with ``detach``, when it answers.
 
-    Where it is up already, train and deploy what has changed.
+    Where it is up already, train and deploy what has changed. A model server that is healthy is left alone,
+    also one that outlived the `up` which had started it.
 
     Raises:
         StackError: if the training or the deployment failed: then the stack stays up, and serves the
             champion if there is one. If a server can't be started or ended by itself: then nothing runs.
 
     """
+    # A tracking server that the user's shell names is not the one that is started here.
+    config = replace(config, tracking_url=config.own_tracking_url)
     interruption = Interruption()
     progress = Progress()
+    print("==> without Docker", flush=True)
 
     def on_wait() -> None:
         interruption.check()
@@ -53,16 +53,15 @@ def up(config: Config, *, detach: bool) -> None:
         _follow_up(native, progress, supervisor)
         return
     with supervisor.claim() as lock:
+        check_machine(config, is_serving=native.stop_left_over())
         try:
-            native.stop()  # what an `up` left behind that was killed
-            check_machine(config)
             native.start_tracking()
             failed = _train_and_deploy(native, progress)
             watched = native.watch({"tracking"})
             if failed is None:
-                _say_up(config, "./scripts/down" if detach else "Ctrl-C")
+                print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
             else:
-                _report(failed, config)
+                print(f"up: {failed_text(failed, config)}", file=sys.stderr, flush=True)
             if detach or failed is not None:
                 _go_to_background(lock, supervisor.log, 0 if failed is None else 1)
             while not interruption.received:
@@ -91,7 +90,7 @@ def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
     failed = _train_and_deploy(native, progress)
     if failed is not None:
         raise failed
-    _say_up(native.config, "./scripts/down")
+    print(up_text(native.config, "./scripts/down"), flush=True)
 
 
 def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
@@ -133,29 +132,6 @@ def _step(progress: Progress, what: str, action: Callable[[], str | None]) -> No
         print(printed, flush=True)
 
 
-def _say_up(config: Config, stop: str) -> None:
-    print(
-        f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stop}",
-        flush=True,
-    )
-
-
-def _report(failed: StackError, config: Config) -> None:
-    print(
-        f"up: {failed}\n==> the tracking server goes on running, and the champion if there is one:"
-        f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
-def _addresses(config: Config) -> str:
-    return (
-        f"    MLflow UI    http://localhost:{config.tracking_port}\n"
-        f"    predictions  http://localhost:{config.serving_port}/invocations"
-    )
-
-
 def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
     """Go on as a process of its own, which keeps the lock; the one that was started from the shell ends."""
     if child := os.fork():
@@ -184,27 +160,3 @@ def down(config: Config, *, volumes: bool) -> None:
         progress.done()
     if volumes:
         delete_data(config)
-
-
-def main() -> int:
-    """Run one command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m stack.supervisor", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up").add_argument("--detach", action="store_true")
-    commands.add_parser("down").add_argument("--volumes", action="store_true")
-    arguments = parser.parse_args()
-
-    def command() -> None:
-        config = load_config()
-        # A tracking server that the user's shell names is not the one that is started here.
-        config = replace(config, tracking_url=config.own_tracking_url)
-        if arguments.command == "up":
-            up(config, detach=arguments.detach)
-        else:
-            down(config, volumes=arguments.volumes)
-
-    return exit_status(arguments.command, command)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

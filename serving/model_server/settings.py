@@ -19,12 +19,14 @@ class Settings:
     """Every setting, checked; `.env.example` says what each is for.
 
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
-    seconds. ``name``, ``version`` and ``image_id`` say which model this is, where that is known.
+    seconds. ``own_port`` is a second port; with it, another server may share ``port``. 0 if there is none.
+    ``name``, ``version`` and ``image_id`` say which model this is, where that is known.
     """
 
     model_path: str
     host: str
     port: int
+    own_port: int
     workers: int
     threads: int
     blas_threads: int
@@ -53,6 +55,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         model_path=values["__pyfunc_model_path__"],
         host=values.get("SERVER_HOST", "127.0.0.1"),
         port=_number(values, "SERVER_PORT", 8080, 1, 65535),
+        own_port=_number(values, "SERVER_OWN_PORT", 0, 0, 65535),
         workers=workers,
         threads=_number(values, "SERVER_THREADS", 4, 1),
         blas_threads=max(1, cpus // workers),

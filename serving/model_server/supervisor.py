@@ -27,7 +27,9 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """Configure gunicorn."""
         options: dict[str, Any] = {
-            "bind": f"{self._settings.host}:{self._settings.port}",
+            "bind": [f"{self._settings.host}:{port}" for port in self._ports()],
+            # Beside a server of another version, for as long as it takes to stop that one.
+            "reuse_port": self._settings.own_port != 0,
             "workers": self._settings.workers,
             "worker_class": "model_server.worker.Worker",
             "preload_app": True,
@@ -42,6 +44,9 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
         }
         for name, value in options.items():
             self.cfg.set(name, value)
+
+    def _ports(self) -> list[int]:
+        return [port for port in (self._settings.port, self._settings.own_port) if port]
 
     def _say_ready(self) -> None:
         of = self._settings

@@ -63,19 +63,17 @@ def delete_data(config: Config) -> None:
         raise StackError(f"can't delete {error.filename} ({error.strerror}); delete it by hand") from error
 
 
-def check_machine(config: Config) -> None:
-    """Check the free disk and the ports.
+def check_machine(config: Config, *, is_serving: bool) -> None:
+    """Check the free disk and the ports; ``is_serving`` says that the stack's own model server has its port.
 
     Raises:
         StackError: at the first that would not do.
 
     """
     check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
-    for setting, port, part in (
-        ("TRACKING_PORT", config.tracking_port, "the tracking server"),
-        ("SERVING_PORT", config.serving_port, "the model server"),
-    ):
-        _check_port(setting, port, part)
+    check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
+    if not is_serving:
+        check_port("SERVING_PORT", config.serving_port, "the model server")
 
 
 def check_room(directory: Path, needed: int, remedy: str) -> None:
@@ -88,7 +86,8 @@ def check_room(directory: Path, needed: int, remedy: str) -> None:
         )
 
 
-def _check_port(setting: str, port: int, part: str) -> None:
+def check_port(setting: str, port: int, part: str) -> None:
+    """Raise StackError if the part can't listen on this port, which is that setting's."""
     if error := port_error(port):
         raise StackError(
             f"{part} can't listen on port {port} ({error.strerror}); stop what uses it,"

@@ -52,19 +52,32 @@ class Mode(Protocol):
     def bake(self, version: str) -> None:
         """Make that which serves the version; what serves now is not touched."""
 
+    def fits_beside(self) -> bool:
+        """Whether there is memory for a second model server beside the one that serves."""
+
     def trial(self, version: str) -> AbstractContextManager[str]:
         """Run a baked version as it would be served, but apart; the URL at which it answers."""
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve a baked version in place of what is served now; ``check`` gets the URL at which it answers.
 
+        The new server starts first and the old one stops then, where both can listen on the port and there
+        is memory for both. Else the old one stops first.
+
         Raises:
-            StackError: if it does not become healthy, or ``check`` raises it; then nothing is served.
+            StackError: if the new one does not start, or ``check`` raises it. The new one is stopped then,
+                and the old one still serves, unless it had to stop first.
 
         """
 
+    def stop_serving(self) -> None:
+        """Serve nothing any more."""
+
     def served(self) -> Served | None:
         """Return what is served now; None if nothing is."""
+
+    def is_current(self) -> bool:
+        """Whether what is served was started with the settings of today; something must be served."""
 
     def last_served(self) -> str | None:
         """Return the version that was served last, if it is still what was found right then, byte for byte.

@@ -1,0 +1,210 @@
+"""The one entry point: `python -m stack VERB`, which ./scripts/VERB calls.
+
+The docstring of a verb is its help. A verb imports what it needs when it runs: so `-h` needs no packages, and
+only some verbs wait for MLflow.
+"""
+
+import argparse
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+PLATFORMS = ("linux-aarch64", "linux-x86_64", "macos-arm64")
+
+Run = Callable[[argparse.Namespace], int | None]
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    """Bring the stack up: the tracking server, a training, and its model served.
+
+    On a stack that runs: train and deploy what has changed. A healthy server is not restarted.
+    """
+    from stack.config import load_config
+    from stack.modes import compose, supervisor
+    from stack.modes.choice import choose_new_mode
+
+    config = load_config()
+    up = {"docker": compose.up, "native": supervisor.up}[choose_new_mode(arguments.mode)]
+    up(config, detach=arguments.detach)
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    """Stop everything that ./scripts/up started, in either mode."""
+    from stack.config import load_config
+    from stack.errors import StackError
+    from stack.modes import compose, supervisor
+
+    config = load_config()
+    failed = []
+    for down in (supervisor.down, compose.down):
+        try:
+            down(config, volumes=arguments.volumes)
+        except StackError as error:
+            failed.append(str(error))
+    if failed:
+        raise StackError("\n".join(failed))
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    """Train the model, and register it as a version.
+
+    A version that passes the gate becomes the candidate, which ./scripts/deploy serves. Where nothing has
+    changed since the last version, nothing is trained. MLFLOW_TRACKING_URI may name another tracking server
+    than the stack's own.
+    Exit status: 0 accepted, 1 failed, 2 wrong usage, 3 refused by the gate.
+    """
+    from stack.run import become
+
+    become("train.py", ["--force"] if arguments.force else [])
+
+
+def _deploy(arguments: argparse.Namespace) -> None:
+    """Bake the candidate, check its answers, serve it, and make it the champion.
+
+    Without a candidate, serve the champion: also one that was chosen in the MLflow UI.
+    """
+    from stack.config import load_config
+    from stack.release.commands import release
+
+    release(load_config(), arguments.mode, lambda *_: None, wait=arguments.wait)
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    """Make any registered version the champion: bake it, check its answers, serve it."""
+    from stack.config import load_config
+    from stack.release.commands import release
+
+    release(load_config(), arguments.mode, lambda *_: arguments.version)
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    """Serve the version again that was champion before. Its image is there, so nothing is baked.
+
+    A second rollback goes forward again.
+    """
+    from stack.config import load_config
+    from stack.release.commands import release
+    from stack.release.deploy import rollback_target
+
+    release(load_config(), arguments.mode, rollback_target)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    """Show what runs, which version is served, and whether the registry agrees.
+
+    Exit status 1 if something is not up, or they do not agree.
+    """
+    from stack.config import load_config
+    from stack.release.commands import show_status
+
+    show_status(load_config(), json_wanted=arguments.json)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    """Send a request to the model server, and print its answer."""
+    from stack.config import load_config
+    from stack.release.predict import predict
+
+    config = load_config()
+    print(predict(config.serving_url, arguments.file or config.model_dir / "example.json"))
+
+
+def _infer(arguments: argparse.Namespace) -> None:
+    """Load the model of a run from the tracking server, and print its predictions for example.json."""
+    from stack.run import become
+
+    become("infer.py", ["--runid", arguments.runid])
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    """Find what keeps the stack from working on this machine.
+
+    One line for each check says that it is fine, or what to do. Nothing is changed.
+    Exit status: 0 nothing is to be fixed, 1 something is, 2 wrong usage.
+    """
+    from stack.doctor.checks import examine
+
+    return examine(arguments.mode, os.environ)
+
+
+def _vendor(arguments: argparse.Namespace) -> None:
+    """Collect into vendor/ all that builds, bakes and installs need to work without a network.
+
+    That is the Python packages of lock/. Where a Docker engine answers, it is also the Debian packages and
+    the base image. Run it again when lock/ or the Dockerfile has changed.
+    """
+    from stack.vendor import collect
+
+    collect(arguments.platform)
+
+
+class _Verbs:
+    """The command line, as verbs are added to it."""
+
+    def __init__(self) -> None:
+        self.top = argparse.ArgumentParser(
+            prog="python -m stack", description="A local MLOps stack on MLflow."
+        )
+        self._verbs = self.top.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def add(self, run: Run, *, mode: str = "") -> argparse.ArgumentParser:
+        """Add a verb; ``mode`` says which mode it is for where neither --docker nor --native is given."""
+        name, text = run.__name__.removeprefix("_"), inspect.getdoc(run) or ""
+        verb = self._verbs.add_parser(
+            name,
+            prog=f"./scripts/{name}",
+            help=text.splitlines()[0],
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.set_defaults(run=run)
+        if mode:
+            group = verb.add_argument_group("mode", mode).add_mutually_exclusive_group()
+            for each, how in (("docker", "with Docker Compose"), ("native", "as local processes")):
+                group.add_argument(f"--{each}", dest="mode", action="store_const", const=each, help=how)
+        return verb
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe all verbs and their arguments."""
+    verbs = _Verbs()
+    running = "Without one of these: the mode of the stack that runs here."
+
+    up = verbs.add(_up, mode="Without one of these: Docker where an engine answers, else local processes.")
+    up.add_argument("--detach", action="store_true", help="return when predictions are served; do not stay")
+    down = verbs.add(_down)
+    down.add_argument("--volumes", action="store_true", help="also delete the data: runs, models, logs")
+    train = verbs.add(_train)
+    train.add_argument("--force", action="store_true", help="train although nothing has changed")
+    deploy = verbs.add(_deploy, mode=running)
+    wait = "wait for the tracking server, and for the end of a training that `up` has started"
+    deploy.add_argument("--wait", action="store_true", help=wait)
+    promote = verbs.add(_promote, mode=running)
+    promote.add_argument("version", metavar="VERSION", help="its number, as the MLflow UI shows it")
+    verbs.add(_rollback, mode=running)
+    status = verbs.add(_status)
+    status.add_argument("--json", action="store_true", help="print JSON")
+    predict = verbs.add(_predict)
+    file = "a request as JSON, or rows as CSV (a name that ends in .csv); default: the model's example"
+    predict.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
+    infer = verbs.add(_infer)
+    infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
+    verbs.add(_doctor, mode="Without one of these: both modes, and it is fine to have no Docker.")
+    vendor = verbs.add(_vendor)
+    whose = "whose Python packages to collect, may be repeated; default: this machine's, and the images'"
+    vendor.add_argument("--platform", action="append", default=[], choices=PLATFORMS, help=whose)
+    return verbs.top
+
+
+def main() -> int:
+    """Run one verb; return its exit status."""
+    arguments = parser().parse_args()
+    from stack.errors import exit_status
+
+    return exit_status(arguments.verb, lambda: arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

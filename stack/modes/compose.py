@@ -1,0 +1,128 @@
+"""The stack with Docker Compose: its command lines, and how it is brought up and taken down."""
+
+import math
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from stack.config import CHECKOUT, Config
+from stack.errors import StackError
+from stack.interruption import Interruption
+from stack.modes.engine import containers, engine_answers, run
+from stack.modes.report import failed_text, up_text
+from stack.wait import wait_until
+
+_ONE_SHOTS = ("trainer", "deploy")
+_LOG_LINES = 20
+
+
+def compose_command(config: Config, *arguments: str) -> list[str]:
+    """Build the command line of a Compose command on this stack."""
+    return [
+        "docker",
+        "compose",
+        f"--project-name={config.project}",
+        f"--project-directory={CHECKOUT}",
+        *arguments,
+    ]
+
+
+def come_up_command(config: Config) -> list[str]:
+    """Build the command line that starts the stack; `deploy` starts `serving`.
+
+    Compose leaves alone what is not named. A healthy model server goes on serving.
+    """
+    return compose_command(config, "up", "--detach", "tracking", *_ONE_SHOTS)
+
+
+def logs_command(config: Config, since: datetime) -> list[str]:
+    """Build the command line that shows what all services log from a moment on, until it is ended."""
+    return compose_command(config, "logs", "--follow", f"--since={since:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def service_containers(config: Config, service: str) -> list[dict[str, Any]]:
+    """Return what the engine knows of the containers of a service."""
+    return containers(
+        f"com.docker.compose.project={config.project}",
+        f"com.docker.compose.service={service}",
+        "com.docker.compose.oneoff=False",
+    )
+
+
+def up(config: Config, *, detach: bool) -> None:
+    """Bring the stack up; return when it was asked to stop or, with ``detach``, when it answers.
+
+    On a stack that runs, train and deploy what has changed.
+
+    Raises:
+        StackError: if Compose, the training or the deployment failed. What runs goes on running.
+
+    """
+    interruption = Interruption()
+    print("==> with Docker", flush=True)
+    since = datetime.now(UTC)
+    if subprocess.run(come_up_command(config)).returncode != 0:
+        interruption.check()
+        raise StackError("Compose did not start the stack, see above; ./scripts/doctor looks for the cause")
+    try:
+        if detach:
+            _wait_for_one_shots(config, interruption.check)
+            print(up_text(config, "./scripts/down"), flush=True)
+        else:
+            _stay(config, since, interruption)
+    except StackError as error:
+        raise StackError(failed_text(error, config)) from error
+
+
+def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
+    """Show what all services log, until Ctrl-C; then stop them."""
+    logs = subprocess.Popen(logs_command(config, since))
+    try:
+        _wait_for_one_shots(config, interruption.check)
+        print(up_text(config, "Ctrl-C"), flush=True)
+        wait_until(lambda: "up", timeout=math.inf, on_wait=interruption.check)
+    except KeyboardInterrupt:
+        run(compose_command(config, "stop"))
+        print("==> stopped", flush=True)
+    finally:
+        logs.terminate()
+        logs.wait()
+
+
+def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
+    """Return when training and deployment have ended well; StackError, with the end of its log, if not."""
+    failed = []
+    for name in _ONE_SHOTS:
+        for identity in [found["Id"] for found in service_containers(config, name)]:
+            ended = subprocess.Popen(["docker", "wait", identity], stdout=subprocess.PIPE, text=True)
+            try:
+                wait_until(
+                    lambda ended=ended: "at work" if ended.poll() is None else None,  # type: ignore[misc]
+                    timeout=math.inf,
+                    on_wait=on_wait,
+                )
+            finally:
+                ended.kill()
+                status, _ = ended.communicate()
+            if status.strip() != "0":
+                log = run(["docker", "logs", f"--tail={_LOG_LINES}", identity])
+                lines = "\n    ".join((log.stdout + log.stderr).splitlines())
+                failed.append(f"{name} ended with exit {status.strip()}. The end of its log:\n    {lines}")
+    if failed:
+        raise StackError("\n".join(failed))
+
+
+def down(config: Config, *, volumes: bool) -> None:
+    """Stop and remove what `up` started and, with ``volumes``, the data. Without an engine, nothing is there.
+
+    Raises:
+        StackError: if Compose fails.
+
+    """
+    if engine_answers():
+        command = compose_command(config, "down", *(["--volumes"] if volumes else []))
+        if subprocess.run(command).returncode != 0:
+            raise StackError(
+                "Compose did not take the stack down, see above; mend the cause, and run it again"
+            )

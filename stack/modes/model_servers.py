@@ -1,0 +1,166 @@
+"""The model servers of a stack without Docker: one, or two while one takes over from the other.
+
+Both then listen on the same port (SO_REUSEPORT), and the kernel shares the connections out. Each also listens
+on a port of its own, where it is asked whether it is healthy.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stack.config import CHECKOUT, Config
+from stack.errors import StackError
+from stack.modes.memory import held_by, is_free
+from stack.modes.mode import Check
+from stack.modes.preflight import check_port
+from stack.modes.processes import Process, failure, part_environment
+from stack.wait import not_healthy, wait_until
+
+MODEL_SERVER = CHECKOUT / "serving"
+# The names that the two take in turn. They write one log.
+NAMES = ("serving", "serving-2")
+HEALTHY_WITHIN = 120  # seconds
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is noted of a model server when it is started: what it serves, how, and where it is asked."""
+
+    model_name: str = ""
+    version: str = ""
+    image_id: str = ""
+    settings: str = ""
+    url: str = ""
+
+    @classmethod
+    def of(cls, process: Process) -> "Note":
+        """Read the note of a process that runs or has run; an empty one if there is none."""
+        return cls(*process.note().split())
+
+
+@dataclass(frozen=True)
+class ModelServers:
+    """Starts and stops them; ``on_wait`` is called while one is waited for, and what it raises ends that."""
+
+    config: Config
+    on_wait: Callable[[], None] = lambda: None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def processes(self) -> list[Process]:
+        """Return both, running or not."""
+        return [Process(self.config.home, name, log_name=NAMES[0]) for name in NAMES]
+
+    def current(self) -> Process | None:
+        """Return the one that serves: of two, the newer, if it is healthy already; None if none runs."""
+        running = sorted(filter(Process.is_running, self.processes()), key=Process.started_at, reverse=True)
+        healthy = [process for process in running if is_healthy(process)]
+        return next(iter([*healthy, *reversed(running)]), None)
+
+    def last_note(self) -> Note:
+        """Return the note of the one that was started last, running or not."""
+        started = [process for process in self.processes() if process.lock.exists()]
+        return Note.of(max(started, key=Process.started_at)) if started else Note()
+
+    def settings(self) -> str:
+        """Return what identifies the settings with which one would be started today."""
+        text = json.dumps([self.config.server, self.config.serving_port], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def fits_beside(self) -> bool:
+        """Whether there is memory for one more beside the one that serves."""
+        current = self.current()
+        return is_free(held_by(current.members()) if current else 0)
+
+    def clean_up(self) -> None:
+        """Stop all but the one that serves: a deployment was killed before it had stopped the other."""
+        current = self.current()
+        for process in self.processes():
+            if current is None or process.name != current.name:
+                process.stop()
+
+    def replace(self, note: Note, model: str, check: Check) -> None:
+        """Start one, then stop the one that serves. Where there is no memory for both, stop that one first.
+
+        An old one that is not healthy stops first, too: it would get half of the connections.
+
+        Raises:
+            StackError: if it does not start, somebody else has the port, or ``check`` raises it. The new one
+                is stopped then.
+
+        """
+        old = self.current()
+        if old is not None and not (is_healthy(old) and self.fits_beside()):
+            old.stop()
+            old = None
+        if old is None:
+            check_port("SERVING_PORT", self.config.serving_port, "the model server")
+        new = next(process for process in self.processes() if old is None or process.name != old.name)
+        try:
+            check(self.start(new, note, model, self.config.serving_port))
+        except StackError:
+            new.stop()
+            raise
+        if old is not None:
+            old.stop()
+
+    def start(self, process: Process, note: Note, model: str, port: int | None = None) -> str:
+        """Start one for the model in that directory; return the URL at which it answers, and no other one.
+
+        It is asked only there, unless it also listens on ``port``.
+        """
+        own_port = _free_port()
+        url = f"http://127.0.0.1:{own_port}"
+        ports = {"SERVER_PORT": str(own_port)}
+        if port is not None:
+            ports = {"SERVER_PORT": str(port), "SERVER_OWN_PORT": str(own_port)}
+        process.start(
+            [sys.executable, "-m", "model_server"],
+            part_environment(
+                self.environ,
+                **self.config.server,
+                **ports,
+                PYTHONPATH=str(MODEL_SERVER),
+                MLFLOW_DISABLE_TELEMETRY="true",
+                SERVER_HOST="127.0.0.1",
+                __pyfunc_model_path__=model,
+                MODEL_NAME=note.model_name,
+                MODEL_VERSION=note.version,
+                IMAGE_ID=note.image_id,
+            ),
+            self.config.home,  # not the checkout, whose modules no image has
+            note=f"{note.model_name} {note.version} {note.image_id} {self.settings()} {url}",
+            keeps_log=process.name in NAMES and self.current() is not None,
+        )
+        wait_until_healthy(process, url, self.on_wait)
+        return url
+
+
+def is_healthy(process: Process) -> bool:
+    """Whether a model server answers that it is healthy, on its own port."""
+    return not_healthy(Note.of(process).url) is None
+
+
+def wait_until_healthy(process: Process, url: str, on_wait: Callable[[], None]) -> None:
+    """Return when the server at ``url`` is healthy.
+
+    Raises:
+        StackError: if the process ends or takes too long, with the end of its log.
+
+    """
+    try:
+        wait_until(
+            lambda: not_healthy(url), timeout=HEALTHY_WITHIN, alive=process.is_running, on_wait=on_wait
+        )
+    except StackError as error:
+        raise failure(process, f"did not start: {error}") from error
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

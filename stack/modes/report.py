@@ -1,0 +1,24 @@
+"""What `up` says at its end, the same in both modes."""
+
+from stack.config import Config
+from stack.errors import StackError
+
+
+def up_text(config: Config, stop: str) -> str:
+    """Say that the stack is up, where it answers, and what stops it."""
+    return f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stop}"
+
+
+def failed_text(failed: StackError, config: Config) -> str:
+    """Say what failed, and what runs all the same."""
+    return (
+        f"{failed}\n==> the tracking server goes on running, and the champion if there is one:"
+        f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down"
+    )
+
+
+def _addresses(config: Config) -> str:
+    return (
+        f"    MLflow UI    http://localhost:{config.tracking_port}\n"
+        f"    predictions  http://localhost:{config.serving_port}/invocations"
+    )

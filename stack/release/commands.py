@@ -1,0 +1,115 @@
+"""What the verbs do that have to do with versions: deploy, promote, rollback, status.
+
+MLflow takes seconds to import, so what can be done before is done before.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from stack.config import Config
+from stack.errors import StackError
+from stack.interruption import Interruption
+from stack.modes.choice import choose_mode
+from stack.modes.mode import Mode
+from stack.release.deploy import deploy, resume, serve_last
+from stack.wait import not_healthy, wait_until
+
+if TYPE_CHECKING:
+    from stack.release.registry import Registry
+
+_TRACKING_WITHIN = 120  # seconds
+# A training that takes longer than so many seconds does not keep other deployments away.
+_LOCKED_FOR = 10
+
+ChooseVersion = Callable[["Registry", Mode], str | None]
+
+
+def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wait: bool = False) -> None:
+    """Serve the version that ``choose`` returns, or what is to be served where it returns None.
+
+    ``wait`` is for a tracking server and a training that `up` has started at the same time.
+
+    Raises:
+        StackError: if it is not served in the end; see `deploy`.
+
+    """
+    interruption = Interruption()
+    mode = choose_mode(config, named_mode)
+    with ExitStack() as lock:
+        if wait:
+            _start_up(config, mode, interruption, lock)
+        else:
+            lock.enter_context(mode.exclusive())
+        with _registry(config) as registry:
+            served = deploy(registry, mode, choose(registry, mode), interruption.check)
+    print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
+
+
+def show_status(config: Config, *, json_wanted: bool) -> None:
+    """Print what runs and what is served; StackError if it is not as it should be."""
+    with _registry(config) as registry:
+        from stack.release import status
+
+        status.show(config, registry, json_wanted=json_wanted)
+
+
+def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: ExitStack) -> None:
+    """Serve what is there to be served, and wait until nothing else is going on; then the lock is held."""
+    with ThreadPoolExecutor() as pool:
+        served = pool.submit(_serve_last, mode, lock)
+        _wait_for_tracking(config, interruption)  # no import slows its own, or the trainer's, until then
+        with _registry(config) as registry:
+            is_locked = served.result()
+            if is_locked:
+                resume(registry, mode)
+    since = time.monotonic()
+
+    def meanwhile() -> None:
+        nonlocal is_locked
+        interruption.check()
+        if is_locked and time.monotonic() - since > _LOCKED_FOR:
+            is_locked = False
+            lock.close()
+
+    mode.wait_for_training(meanwhile)
+    if not is_locked:
+        lock.enter_context(mode.exclusive())
+
+
+def _serve_last(mode: Mode, lock: ExitStack) -> bool:
+    """Serve what was served last, if the lock is to be had, which is kept; return whether it was."""
+    try:
+        lock.enter_context(mode.exclusive())
+    except StackError:  # another deployment is at work
+        return False
+    serve_last(mode)
+    return True
+
+
+def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
+    try:
+        wait_until(
+            lambda: not_healthy(config.tracking_url), timeout=_TRACKING_WITHIN, on_wait=interruption.check
+        )
+    except StackError as error:
+        raise StackError(f"the tracking server did not start: {error}; see its log") from error
+
+
+@contextmanager
+def _registry(config: Config) -> Iterator["Registry"]:
+    """Import MLflow, and yield the registered model."""
+    for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
+        os.environ.setdefault(f"MLFLOW_{name}", value)
+    import mlflow
+    from mlflow import MlflowClient
+
+    from stack.release.registry import Registry
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what is done is told here
+    mlflow.set_tracking_uri(config.tracking_url)
+    yield Registry(MlflowClient(), config.model_name)

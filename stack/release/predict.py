@@ -1,0 +1,23 @@
+"""Send a file to the model server."""
+
+from pathlib import Path
+
+from stack.errors import StackError
+from stack.release.client import ask
+
+
+def predict(url: str, file: Path) -> str:
+    """Post a request, as JSON or as CSV, to the model server at ``url``; return the body of its answer.
+
+    Raises:
+        StackError: if the file can't be read, nothing answers, or the server refuses the request.
+
+    """
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise StackError(f"can't read {file} ({error.strerror}); name a file that exists") from error
+    answer = ask(url, body, "text/csv" if file.suffix == ".csv" else "application/json")
+    if not answer.ok:
+        raise StackError(f"the model server refused {file} with status {answer.status_code}: {answer.text}")
+    return answer.text
