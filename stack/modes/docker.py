@@ -46,10 +46,9 @@ def image(config: Config, version: str) -> str:
     return f"{config.project}/{config.model_name}:{version}"
 
 
-def start_command(config: Config, service: str) -> list[str]:
-    """Build the command line that starts `serving` or `trial` anew; it is not waited for."""
-    alone = ("--no-deps", "--force-recreate", f"--scale={service}=1")
-    return compose_command(config, "up", "--detach", *alone, service)
+def start_command(config: Config, service: str, *options: str) -> list[str]:
+    """Build the command line that starts `serving` or `trial`, alone; it is not waited for."""
+    return compose_command(config, "up", "--detach", "--no-deps", f"--scale={service}=1", *options, service)
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -177,18 +176,18 @@ class Docker:
         return Served(name, version, found[0]["Image"], is_healthy)
 
     def is_current(self) -> bool:
-        """Whether Compose would start `serving` in the same way again, by its own hash of the service.
+        """Whether Compose would leave the container of `serving` as it is, if it were to start it now.
 
-        Each Compose has its own way to compute it, so one of another version is not compared.
+        Each version of Compose has its own way to compare, so another one's container counts as current.
         """
         [found] = self._containers("serving")
-        labels = found["Config"]["Labels"]
-        if labels["com.docker.compose.version"] != run(_VERSION).stdout.strip():
+        made_by = found["Config"]["Labels"]["com.docker.compose.version"]
+        if not run(_VERSION).stdout.strip().removeprefix("v").startswith(made_by):
             return True
         version = found["Config"]["Image"].rpartition(":")[2]
         environment = compose_environment(self.config, version, found["Image"])
-        now = run(compose_command(self.config, "config", "--hash=serving"), environment).stdout.split()
-        return now[-1:] == [labels["com.docker.compose.config-hash"]]
+        told = run(start_command(self.config, "serving", "--dry-run"), environment)
+        return "Recreate" not in told.stdout + told.stderr
 
     def last_served(self) -> str | None:
         """Return the version whose image has the tag `live`, unless the data have been deleted since."""
@@ -249,7 +248,7 @@ class Docker:
     def _start(self, service: str, version: str) -> str:
         """Return the URL at which it answers."""
         environment = compose_environment(self.config, version, self.image_id(version))
-        started = run(start_command(self.config, service), environment)
+        started = run(start_command(self.config, service, "--force-recreate"), environment)
         if started.returncode != 0:
             raise self._not_started(service, version, started.stderr)
         try:

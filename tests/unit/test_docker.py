@@ -59,7 +59,7 @@ def test_compose_is_asked_for_this_stack_wherever_one_is() -> None:
 
 @pytest.mark.parametrize("service", ["serving", "trial"])
 def test_a_model_server_is_started_anew_and_alone(service: str) -> None:
-    command = start_command(CONFIG, service)
+    command = start_command(CONFIG, service, "--force-recreate")
     assert command[: len(compose_command(CONFIG)) + 1] == compose_command(CONFIG, "up")
     options = command[len(compose_command(CONFIG)) + 1 : -1]
     assert {"--detach", "--no-deps", "--force-recreate", f"--scale={service}=1"} <= set(options)
@@ -72,7 +72,7 @@ def test_to_come_up_again_serving_is_not_named_and_so_left_alone() -> None:
     assert command[len(compose_command(CONFIG)) :] == ["up", "--detach", "tracking", "trainer", "deploy"]
 
 
-LABELS = {"com.docker.compose.version": "2.26.1", "com.docker.compose.config-hash": "as-it-was"}
+LABELS = {"com.docker.compose.version": "2.26.1"}
 
 
 def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -127,9 +127,9 @@ def test_what_is_served_is_what_runs(
 @pytest.mark.parametrize(
     ("answers", "is_current"),
     [
-        ({"version": "2.26.1\n", "--hash": "serving as-it-was\n"}, True),
-        ({"version": "2.26.1\n", "--hash": "serving another\n"}, False),
-        ({"version": "2.40.3\n", "--hash": "serving another\n"}, True),
+        ({"version": "2.26.1-4\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Running\n"}, True),
+        ({"version": "v2.26.1\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Recreate\n"}, False),
+        ({"version": "2.40.3\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Recreate\n"}, True),
     ],
     ids=["the same", "other settings", "another Compose"],
 )
