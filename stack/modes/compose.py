@@ -13,6 +13,7 @@ from stack.modes.engine import containers, engine_answers, run
 from stack.modes.report import failed_text, up_text
 from stack.wait import wait_until
 
+SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
 _LOG_LINES = 20
 
@@ -77,13 +78,13 @@ def up(config: Config, *, detach: bool) -> None:
 
 def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
     """Show what all services log, until Ctrl-C; then stop them."""
-    logs = subprocess.Popen(logs_command(config, since))
+    logs = subprocess.Popen(logs_command(config, since), start_new_session=True)
     try:
         _wait_for_one_shots(config, interruption.check)
         print(up_text(config, "Ctrl-C"), flush=True)
         wait_until(lambda: "up", timeout=math.inf, on_wait=interruption.check)
     except KeyboardInterrupt:
-        run(compose_command(config, "stop"))
+        run(compose_command(config, "stop", *SERVICES))  # without their names, not `serving`: its scale is 0
         print("==> stopped", flush=True)
     finally:
         logs.terminate()
@@ -94,8 +95,10 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
     """Return when training and deployment have ended well; StackError, with the end of its log, if not."""
     failed = []
     for name in _ONE_SHOTS:
-        for identity in [found["Id"] for found in service_containers(config, name)]:
-            ended = subprocess.Popen(["docker", "wait", identity], stdout=subprocess.PIPE, text=True)
+        for found in service_containers(config, name):
+            waits = ["docker", "wait", found["Id"]]
+            # A terminal's Ctrl-C is for this process, and not for that one.
+            ended = subprocess.Popen(waits, stdout=subprocess.PIPE, text=True, start_new_session=True)
             try:
                 wait_until(
                     lambda ended=ended: "at work" if ended.poll() is None else None,  # type: ignore[misc]
@@ -106,7 +109,8 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
                 ended.kill()
                 status, _ = ended.communicate()
             if status.strip() != "0":
-                log = run(["docker", "logs", f"--tail={_LOG_LINES}", identity])
+                since = f"--since={found['State']['StartedAt']}"
+                log = run(["docker", "logs", f"--tail={_LOG_LINES}", since, found["Id"]])
                 lines = "\n    ".join((log.stdout + log.stderr).splitlines())
                 failed.append(f"{name} ended with exit {status.strip()}. The end of its log:\n    {lines}")
     if failed:

@@ -14,7 +14,7 @@ from typing import Any
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
-from stack.modes.compose import compose_command, service_containers
+from stack.modes.compose import SERVICES, compose_command, service_containers
 from stack.modes.engine import Lock, engine_answers, find_image, moment, run, volume_made_at, watch
 from stack.modes.memory import is_free
 from stack.modes.mode import Check, Served, Service, nothing
@@ -26,7 +26,6 @@ _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
 _VERSION = ["docker", "compose", "version", "--short"]
-_SERVICES = ("tracking", "trainer", "deploy", "serving")
 
 
 def base_image(config: Config) -> str:
@@ -229,7 +228,7 @@ class Docker:
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
-        return [self._service(name) for name in _SERVICES]
+        return [self._service(name) for name in SERVICES]
 
     def _service(self, name: str) -> Service:
         containers = self._containers(name)

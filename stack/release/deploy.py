@@ -107,6 +107,7 @@ def _release(
     served = mode.served()
     if record is not None and served is not None:
         if mode.fits_beside():
+            print(f"replaying version {version} apart from what is served", flush=True)
             with mode.trial(version) as url:
                 _replay(registry, mode, version, record, url)
             record = None
@@ -148,7 +149,6 @@ def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", ur
     from stack.release.replay import replay
 
     since = time.monotonic()
-    print(f"replaying version {version}", flush=True)
     try:
         found = replay(url, record)
     except StackError as error:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,33 @@ class Stack:
 
     def script(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(f"./scripts/{name}", *arguments, check=check)
+
+    def script_under_requests(self, name: str, *arguments: str, may_pause: bool = False) -> str:
+        """Run a script while asking for predictions, each on a connection of its own; return what it printed.
+
+        Each answer must be right. Only if it ``may_pause``, one server stops before the next one starts.
+        """
+        process = subprocess.Popen(
+            [f"./scripts/{name}", *arguments],
+            cwd=self.checkout,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        count = 0
+        while process.poll() is None:
+            try:
+                assert self.model.is_right(self.predictions())
+                count += 1
+            except requests.ConnectionError:
+                assert may_pause
+            time.sleep(0.01)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        assert count > 0
+        return output
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         return self.run("docker", "compose", *arguments, check=check).stdout

@@ -123,7 +123,9 @@ def test_serving_goes_on_and_restarts_without_the_tracking_server(stack: Stack) 
         wait_until(lambda: not_healthy(stack.serving_url), timeout=60)
         assert stack.predictions() == CLASSES
     finally:
-        stack.compose("up", "--detach", "--wait", "--no-build", "tracking")
+        stack.script_under_requests(
+            "up", "--docker", "--detach"
+        )  # which mends one and leaves the other alone
 
 
 def test_a_stop_of_serving_is_quick_and_orderly(stack: Stack) -> None:
@@ -183,9 +185,10 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack,
     assert left_behind(other, "volume") == []
 
 
-def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack) -> None:
+@pytest.mark.parametrize("command", ["./scripts/up --docker", "docker compose up --no-color"])
+def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, command: str) -> None:
     attached = subprocess.Popen(
-        ["docker", "compose", "up", "--no-color"],
+        command.split(),
         cwd=other.checkout,
         env=other.environment,
         stdin=subprocess.DEVNULL,
@@ -217,55 +220,6 @@ def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
     assert other.predictions() == CLASSES
     assert other.aliases() == {"champion": "1"}
     assert set(services(other)) == {"tracking", "serving"}
-
-
-# As of a model that asks the network: here, in the trial and where it is served, it can.
-NEEDS_NETWORK = """
-        import socket
-        assert {name for _, name in socket.if_nameindex()} > {"lo"}, "no network"
-"""
-
-
-@pytest.mark.parametrize("needs_network", [False, True])
-def test_what_is_not_found_right_yet_can_not_be_asked(
-    home: Path, installed_clone: Path, needs_network: bool
-) -> None:
-    stack = new_stack("docker", home, installed_clone)
-    if needs_network:
-        model = stack.checkout / "trainer" / "iris_classifier.py"
-        before = "        self.classifier = "
-        model.write_text(model.read_text().replace(before, f"{NEEDS_NETWORK}{before}"))
-    project = stack.settings["COMPOSE_PROJECT_NAME"]
-    with removed(stack):
-        stack.compose("up", "--detach", "--wait", "tracking")
-        stack.script("train")
-        deployment = subprocess.Popen(
-            ["./scripts/deploy"], cwd=stack.checkout, env=stack.environment, stdout=subprocess.PIPE, text=True
-        )
-        assert deployment.stdout
-        assert any("replaying" in line for line in deployment.stdout)
-        wait_until(
-            lambda: None if services(stack).get("serving", {}).get("State") == "running" else "not yet",
-            timeout=60,
-            interval=0.1,
-        )
-        loading = container(stack, "serving")
-        with pytest.raises(requests.ConnectionError):
-            stack.predictions()
-        assert list(loading["NetworkSettings"]["Networks"]) == ["none"]
-        assert "serving   loading" in stack.script("status", check=False).stdout
-        assert "replayed in" in deployment.stdout.readline()
-        assert deployment.wait(timeout=60) == 0
-        stack.assert_settled("1")
-        served = container(stack, "serving")
-        assert list(served["NetworkSettings"]["Networks"]) == [f"{project}_default"]
-        if not needs_network:
-            assert served["Id"] == loading["Id"]
-        stack.compose("restart", "serving")
-        wait_until(lambda: not_healthy(stack.serving_url), timeout=60)
-        assert stack.predictions() == CLASSES
-        asked = "import urllib.request as r; print(r.urlopen('http://serving:8080/health').status)"
-        assert stack.compose("exec", "-T", "tracking", "python", "-c", asked).strip() == "200"
 
 
 def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from stack.config import CHECKOUT
 from stack.wait import not_healthy, wait_until
@@ -59,7 +60,16 @@ def with_model(stack: Stack, changes: dict[str, tuple[str, str]]) -> Stack:
     return replace(stack, settings={**stack.settings, "MODEL_NAME": "wrong", "MODEL_DIR": "models/wrong"})
 
 
-def test_a_refused_first_version_leaves_the_tracking_server_up_and_can_be_promoted(own: Stack) -> None:
+# As of a model whose answers are those of the process that gives them.
+OTHER_ANSWERS = {
+    "regressor.py": (
+        "return predictions",
+        "return [p + __import__('os').getpid() % 1000 / 200 for p in predictions]",
+    )
+}
+
+
+def test_a_refused_first_version_leaves_the_tracking_server_up(own: Stack) -> None:
     strict = replace(own, settings={**own.settings, "GATE_THRESHOLD": "1.01"})
     up = strict.script("up", f"--{own.mode}", "--detach", check=False)
     assert up.returncode == 1
@@ -68,6 +78,21 @@ def test_a_refused_first_version_leaves_the_tracking_server_up_and_can_be_promot
     assert own.aliases() == {}
     assert own.version("1").tags["gate"] == "refused: accuracy 0.966667, expected at least 1.01"
     assert "serving is not up" in own.status()["disagreements"]
+
+
+def test_a_first_version_that_answers_otherwise_does_not_stay(own: Stack) -> None:
+    wrong = with_model(own, OTHER_ANSWERS)
+    wrong.script("train")
+    failed = wrong.script("deploy", check=False)
+    assert failed.returncode == 1
+    assert "version 1 of wrong failed the replay: it answers otherwise" in failed.stderr
+    assert list(wrong.aliases()) == ["candidate"]
+    assert wrong.status()["served"] is None
+    with pytest.raises(requests.ConnectionError):
+        wrong.predictions()
+
+
+def test_a_version_that_the_gate_refused_can_be_promoted(own: Stack) -> None:
     own.script("promote", "1")
     assert own.aliases() == {"champion": "1"}
     own.assert_settled("1")
@@ -122,12 +147,7 @@ def test_a_wrong_model_fails_in_the_training(
             "failed: ",
         ),
         (
-            {
-                "regressor.py": (
-                    "return predictions",
-                    "return [p + __import__('os').getpid() % 1000 / 200 for p in predictions]",
-                )
-            },
+            OTHER_ANSWERS,
             r"it answers otherwise than the trained model did: for held-out row \d+, expected .* the machine",
             "failed: it answers otherwise",
         ),

@@ -162,12 +162,14 @@ def test_a_deployment_whose_files_are_gone_leaves_the_champion_serving(own: Stac
 def test_what_a_killed_up_left_behind_is_cleared_by_down_and_by_the_next_up(own: Stack) -> None:
     own.up()
     home = Path(own.settings["STACK_HOME"])
+    serving = (home / "run" / "serving.lock").read_text()
+    for killed in (("up",), ("up", "tracking")):
+        for name in killed:
+            subprocess.run(["kill", "-KILL", (home / "run" / f"{name}.lock").read_text()], check=True)
+        own.script_under_requests("up", "--native", "--detach")  # a healthy model server is not touched
+        assert (home / "run" / "serving.lock").read_text() == serving
     subprocess.run(["kill", "-KILL", (home / "run" / "up.lock").read_text()], check=True)
     assert own.predictions() == CLASSES  # the servers do not die with it
-    own.up()
-    for name in ("up", "tracking"):
-        subprocess.run(["kill", "-KILL", (home / "run" / f"{name}.lock").read_text()], check=True)
-    assert own.predictions() == CLASSES
     own.down()
     assert nothing_left(own) is None
 

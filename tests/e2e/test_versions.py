@@ -1,11 +1,7 @@
 """From a run to the champion and back, in both modes, with both models; each test goes on from the last."""
 
-import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
-
-import requests
 
 from tests.e2e.stacks import Stack
 
@@ -15,29 +11,6 @@ IMPOSSIBLE = {"accuracy": "1.01", "mean_absolute_error": "0.001"}
 def strict(stack: Stack) -> Stack:
     """Return the stack with a gate that nothing passes."""
     return replace(stack, settings={**stack.settings, "GATE_THRESHOLD": IMPOSSIBLE[stack.model.metric]})
-
-
-def right_answers_during(stack: Stack, *command: str) -> str:
-    """Run a script while asking for predictions; return what it printed."""
-    process = subprocess.Popen(
-        [f"./scripts/{command[0]}", *command[1:]],
-        cwd=stack.checkout,
-        env=stack.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    count = 0
-    while process.poll() is None:
-        try:
-            assert stack.model.is_right(stack.predictions())
-            count += 1
-        except requests.ConnectionError:  # between the two servers
-            time.sleep(0.05)
-    output, _ = process.communicate()
-    assert process.returncode == 0, output
-    assert count > 0
-    return output
 
 
 def test_what_up_has_brought_went_through_gate_and_replay(stack: Stack) -> None:
@@ -73,7 +46,7 @@ def test_a_trained_version_goes_live_and_the_one_before_is_previous(stack: Stack
     gate = stack.version(candidate).tags["gate"]
     assert f"the champion, version {before}, has " in gate
     assert stack.aliases()["champion"] == before  # until it is deployed
-    deployed = right_answers_during(stack, "deploy")
+    deployed = stack.script_under_requests("deploy", may_pause=stack.mode == "docker")
     assert f"version {candidate} of {stack.model.name} is served at {stack.serving_url}" in deployed
     assert "warn" not in (trained.stdout + trained.stderr + deployed).lower()
     assert stack.aliases() == {"champion": candidate, "previous": before}
@@ -82,7 +55,7 @@ def test_a_trained_version_goes_live_and_the_one_before_is_previous(stack: Stack
 
 def test_a_rollback_brings_the_version_before_back_without_a_bake(stack: Stack) -> None:
     aliases = stack.aliases()
-    assert "baking" not in right_answers_during(stack, "rollback")
+    assert "baking" not in stack.script_under_requests("rollback", may_pause=stack.mode == "docker")
     assert stack.aliases() == {"champion": aliases["previous"], "previous": aliases["champion"]}
     stack.assert_settled(aliases["previous"])
 
@@ -91,7 +64,7 @@ def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
     # Not even after a rollback: nothing has changed since the last training.
     before = (stack.versions(), stack.aliases(), stack.version(stack.aliases()["champion"]).tags)
     stack.script("train")
-    stack.up()
+    stack.script_under_requests("up", f"--{stack.mode}", "--detach")
     assert (stack.versions(), stack.aliases(), stack.version(stack.aliases()["champion"]).tags) == before
     assert "is served" in stack.deployment_log()
     assert "baking" not in stack.deployment_log()
