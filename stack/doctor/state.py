@@ -13,7 +13,7 @@ from pathlib import Path
 from stack.config import CHECKOUT
 from stack.doctor.engine import Answer
 from stack.doctor.finding import Finding, fix, ok, skip
-from stack.modes.native import STOP_ORDER
+from stack.modes.parts import STOP_ORDER
 from stack.modes.preflight import MARKER
 from stack.modes.processes import Process
 

@@ -44,10 +44,9 @@ class Note:
 
 @dataclass(frozen=True)
 class ModelServers:
-    """Starts and stops them; ``on_wait`` is called while one is waited for, and what it raises ends that."""
+    """Starts and stops them."""
 
     config: Config
-    on_wait: Callable[[], None] = lambda: None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def processes(self) -> list[Process]:
@@ -135,7 +134,7 @@ class ModelServers:
             note=f"{note.model_name} {note.version} {note.image_id} {self.settings()} {url}",
             keeps_log=process.name in NAMES and self.current() is not None,
         )
-        wait_until_healthy(process, url, self.on_wait)
+        wait_until_healthy(process, url)
         return url
 
 
@@ -144,8 +143,8 @@ def is_healthy(process: Process) -> bool:
     return not_healthy(Note.of(process).url) is None
 
 
-def wait_until_healthy(process: Process, url: str, on_wait: Callable[[], None]) -> None:
-    """Return when the server at ``url`` is healthy.
+def wait_until_healthy(process: Process, url: str, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Return when the server at ``url`` is healthy; ``on_wait`` is called meanwhile.
 
     Raises:
         StackError: if the process ends or takes too long, with the end of its log.

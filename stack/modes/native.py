@@ -1,4 +1,4 @@
-"""How the parts are started, and how a version is baked and served, without Docker: as local processes.
+"""How a version is baked and served without Docker: as a directory, by a local process.
 
 All state lies in one directory: mlflow.db and artifacts/ of the tracking server, models/ with a directory
 for each baked version, logs/, and run/ with the locks of the processes.
@@ -6,41 +6,31 @@ for each baked version, logs/, and run/ with the locks of the processes.
 
 import hashlib
 import math
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from stack.config import CHECKOUT, Config
+from stack.config import Config
 from stack.errors import StackError, TrackingError
 from stack.modes import model_servers
 from stack.modes.mode import Check, Served, Service, nothing
-from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note, wait_until_healthy
-from stack.modes.processes import Process, failure, part_environment
+from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
+from stack.modes.parts import Parts
+from stack.modes.processes import Process
 from stack.wait import wait_until
-
-# Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
-STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tracking")
 
 
 @dataclass(frozen=True)
 class Native:
-    """Bakes a directory, and serves it from a local process; starts and stops all the parts.
-
-    ``on_wait`` is called again and again while something is waited for; what it raises ends the waiting.
-    """
+    """Bakes a directory, and serves it from a local process."""
 
     config: Config
-    on_wait: Callable[[], None] = lambda: None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def process(self, name: str) -> Process:
         """Return the process of that name, running or not."""
@@ -49,13 +39,12 @@ class Native:
     @property
     def servers(self) -> ModelServers:
         """The model server, or two during a switch."""
-        return ModelServers(self.config, self.on_wait, self.environ)
+        return ModelServers(self.config)
 
     @property
     def is_up(self) -> bool:
         """Whether any process of the stack runs."""
-        processes = [self.process(name) for name in ("up", *STOP_ORDER)]
-        return any(process.is_running() or process.members() for process in processes)
+        return Parts(self.config).is_up
 
     def model_directory(self, version: str) -> Path:
         """Return where the version's baked files lie."""
@@ -190,122 +179,10 @@ class Native:
     def _note(self, version: str) -> Note:
         return Note(self.config.model_name, version, self.image_id(version))
 
-    def start_tracking(self) -> None:
-        """Start the tracking server; it is not waited for."""
-        home = self.config.home
-        tracking = self.process("tracking")
-        tracking.start(
-            [sys.executable, str(CHECKOUT / "tracking" / "server.py")],
-            part_environment(
-                self.environ,
-                CHECKOUT / "tracking" / "server.env",
-                MLFLOW_HOST="127.0.0.1",
-                MLFLOW_PORT=str(self.config.tracking_port),
-                MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home / 'mlflow.db'}",
-                MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
-            ),
-            home,
-        )
-
-    def wait_for_tracking(self) -> None:
-        """Return when the tracking server is healthy, by whomever it was started."""
-        wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
-
-    @contextmanager
-    def jobs(self) -> Iterator[Callable[[str], str]]:
-        """Start the trainer and the deployment at once; each waits for what it needs, its packages imported.
-
-        Yields a function that waits for the one of that name to end, and returns what it printed; StackError
-        if it failed, or the tracking server ended meanwhile. What still runs in the end is stopped.
-        """
-        children = {}
-        try:
-            children["trainer"] = self._start(
-                "trainer", ["train.py", "--wait"], self.config.model_dir, self.config.trainer_environment()
-            )
-            children["deploy"] = self._start(
-                "deploy",
-                ["-m", "stack", "deploy", "--native", "--wait"],
-                CHECKOUT,
-                self.config.client_environment(),
-            )
-            yield lambda name: self._finish(name, children[name])
-        finally:
-            for name, child in reversed(children.items()):
-                if child.poll() is None:
-                    self.process(name).stop()
-
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started is at work."""
         trainer = self.process("trainer")
         wait_until(lambda: "training" if trainer.is_running() else None, timeout=math.inf, on_wait=on_wait)
-
-    def watch(self, watched: set[str]) -> set[str]:
-        """Return which of the servers run, to be watched next; not the model server while it may be replaced.
-
-        Raises:
-            StackError: if one of those ``watched`` has ended by itself.
-
-        """
-        running = self._running() - self._may_be_replaced()
-        for name in watched - running - self._may_be_replaced():
-            # Asked again, for a switch that has begun or come to its end between the questions.
-            if name not in self._running() | self._may_be_replaced():
-                log = self.process(name)
-                raise failure(log, "has ended by itself, so the stack is stopped")
-        return running
-
-    def _running(self) -> set[str]:
-        """Return which of the servers run."""
-        found = {"tracking"} if self.process("tracking").is_running() else set()
-        return found | ({"serving"} if self.servers.current() else set())
-
-    def _may_be_replaced(self) -> set[str]:
-        return {"serving"} if self.process("switch").is_running() else set()
-
-    def stop(self) -> None:
-        """Stop all the parts; StackError, after the last, if one does not end."""
-        self._stop(STOP_ORDER)
-
-    def stop_left_over(self) -> bool:
-        """Stop what a killed `up` left behind, but no healthy model server; return whether there is one."""
-        current = self.servers.current()
-        kept = {current.name} if current and model_servers.is_healthy(current) else set()
-        self._stop([name for name in STOP_ORDER if name not in kept])
-        return bool(kept)
-
-    def _stop(self, names: Iterable[str]) -> None:
-        stuck = []
-        for name in names:
-            try:
-                self.process(name).stop()
-            except StackError as error:
-                stuck.append(str(error))
-        if stuck:
-            raise StackError("; ".join(stuck))
-
-    def _start(
-        self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
-        return self.process(name).start(
-            [sys.executable, *arguments],
-            part_environment(
-                self.environ,
-                **environment,
-                TRACKING_PORT=str(self.config.tracking_port),
-                SERVING_PORT=str(self.config.serving_port),
-                STACK_HOME=str(self.config.home),
-            ),
-            cwd,
-        )
-
-    def _finish(self, name: str, child: subprocess.Popen[bytes]) -> str:
-        while (status := _status(child)) is None:
-            self.on_wait()
-            self.watch({"tracking"})
-        if status != 0:
-            raise failure(self.process(name), f"ended with status {status}")
-        return self.process(name).log_tail()
 
 
 def unmet_requirements(file: Path) -> list[str]:
@@ -329,10 +206,3 @@ def unmet_requirements(file: Path) -> list[str]:
         if not found or not wanted.specifier.contains(found, prereleases=True):
             unmet.append(f"{text} ({found or 'not'} installed)")
     return unmet
-
-
-def _status(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait(timeout=0.1)
-    except subprocess.TimeoutExpired:
-        return None

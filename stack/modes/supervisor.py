@@ -14,7 +14,7 @@ from typing import IO
 from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.modes.native import Native
+from stack.modes.parts import Parts
 from stack.modes.preflight import check_machine, delete_data, prepare_home
 from stack.modes.processes import Process, write_pid
 from stack.modes.report import failed_text, up_text
@@ -44,20 +44,20 @@ def up(config: Config, *, detach: bool) -> None:
         interruption.check()
         progress.tick()
 
-    native = Native(config, on_wait)
-    supervisor = native.process("up")
+    parts = Parts(config, on_wait)
+    supervisor = parts.process("up")
     prepare_home(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:
         _step(progress, "waiting for the stack to stop", lambda: _wait_while_stopping(supervisor, on_wait))
     if supervisor.is_running():
-        _follow_up(native, progress, supervisor)
+        _follow_up(parts, progress, supervisor)
         return
     with supervisor.claim() as lock:
-        check_machine(config, is_serving=native.stop_left_over())
+        check_machine(config, is_serving=parts.stop_left_over())
         try:
-            native.start_tracking()
-            failed = _train_and_deploy(native, progress)
-            watched = native.watch({"tracking"})
+            parts.start_tracking()
+            failed = _train_and_deploy(parts, progress)
+            watched = parts.watch({"tracking"})
             if failed is None:
                 print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
             else:
@@ -65,12 +65,12 @@ def up(config: Config, *, detach: bool) -> None:
             if detach or failed is not None:
                 _go_to_background(lock, supervisor.log, 0 if failed is None else 1)
             while not interruption.received:
-                watched = native.watch(watched)
+                watched = parts.watch(watched)
                 time.sleep(0.2)
         finally:
             with contextlib.suppress(OSError):  # no room on the disk
                 write_pid(lock, os.getpid(), _STOPPING)
-            native.stop()
+            parts.stop()
     print("==> stopped", flush=True)
 
 
@@ -84,16 +84,16 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
         raise StackError(f"the stack that runs here does not stop ({error}); run: ./scripts/down") from error
 
 
-def _follow_up(native: Native, progress: Progress, supervisor: Process) -> None:
+def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is running already (process {supervisor.pid()})", flush=True)
-    native.wait_for_tracking()
-    failed = _train_and_deploy(native, progress)
+    parts.wait_for_tracking()
+    failed = _train_and_deploy(parts, progress)
     if failed is not None:
         raise failed
-    print(up_text(native.config, "./scripts/down"), flush=True)
+    print(up_text(parts.config, "./scripts/down"), flush=True)
 
 
-def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
+def _train_and_deploy(parts: Parts, progress: Progress) -> StackError | None:
     """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed.
 
     Raises:
@@ -103,11 +103,11 @@ def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
     failed = []
     with contextlib.ExitStack() as started:
         try:
-            finish = started.enter_context(native.jobs())
+            finish = started.enter_context(parts.jobs())
         except StackError as error:  # another `up` has started them
-            _step(progress, "starting the tracking server", native.wait_for_tracking)
+            _step(progress, "starting the tracking server", parts.wait_for_tracking)
             return error
-        _step(progress, "starting the tracking server", native.wait_for_tracking)
+        _step(progress, "starting the tracking server", parts.wait_for_tracking)
         for what, name in (
             ("training the model", "trainer"),
             ("baking, replaying and serving the model", "deploy"),
@@ -115,7 +115,7 @@ def _train_and_deploy(native: Native, progress: Progress) -> StackError | None:
             try:
                 _step(progress, what, partial(finish, name))
             except StackError as error:
-                native.watch({"tracking"})
+                parts.watch({"tracking"})
                 failed.append(str(error))
     return StackError("\n".join(failed)) if failed else None
 
@@ -145,18 +145,18 @@ def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
 
 def down(config: Config, *, volumes: bool) -> None:
     """Stop whatever `up` started and, with ``volumes``, delete the data; nothing running is no error."""
-    native = Native(config)
-    if native.is_up:
+    parts = Parts(config)
+    if parts.is_up:
         progress = Progress()
         progress.start("stopping the stack without Docker")
-        supervisor = native.process("up")
+        supervisor = parts.process("up")
         if supervisor.is_running() and (pid := supervisor.pid()):
             os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(StackError):  # stuck: what it started is stopped below
                 wait_until(
                     lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
                 )
-        native.stop()
+        parts.stop()
         progress.done()
     if volumes:
         delete_data(config)

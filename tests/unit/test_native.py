@@ -10,6 +10,7 @@ import pytest
 from stack.config import load_config
 from stack.errors import StackError
 from stack.modes.native import Native, unmet_requirements
+from stack.modes.parts import Parts
 from stack.modes.processes import part_environment
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -18,9 +19,13 @@ FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 @pytest.fixture
 def native(tmp_path: Path, free_ports: tuple[int, int]) -> Iterator[Native]:
     config = replace(load_config({}, Path("/nonexistent/.env")), home=tmp_path, serving_port=free_ports[1])
-    native = Native(config)
-    yield native
-    native.stop()
+    yield Native(config)
+    Parts(config).stop()
+
+
+@pytest.fixture
+def parts(native: Native) -> Parts:
+    return Parts(native.config)
 
 
 def start(native: Native, name: str, note: str = "") -> None:
@@ -130,7 +135,7 @@ def test_what_was_served_last_is_known_when_nothing_runs_any_more(native: Native
     assert native.last_served() is None
     bake(native, "2", MLmodel="a")
     start(native, "serving", f"iris 2 {native.image_id('2')}")
-    native.stop()
+    Parts(native.config).stop()
     assert native.last_served() == "2"
     bake(native, "2", MLmodel="changed since")
     assert native.last_served() is None
@@ -191,51 +196,51 @@ def test_what_is_served_is_current_until_a_setting_changes(native: Native) -> No
     assert not Native(replace(native.config, serving_port=1)).is_current()
 
 
-def test_a_model_server_that_is_not_healthy_is_left_over_like_all_else(native: Native) -> None:
+def test_a_model_server_that_is_not_healthy_is_left_over_like_all_else(native: Native, parts: Parts) -> None:
     start(native, "tracking")
     start(native, "serving")
-    assert not native.stop_left_over()
+    assert not parts.stop_left_over()
     assert not native.is_up
 
 
-def test_where_nothing_was_watched_nothing_has_ended(native: Native) -> None:
-    assert native.watch(set()) == set()
+def test_where_nothing_was_watched_nothing_has_ended(native: Native, parts: Parts) -> None:
+    assert parts.watch(set()) == set()
     start(native, "tracking")
-    assert native.watch(set()) == {"tracking"}
+    assert parts.watch(set()) == {"tracking"}
 
 
 @pytest.mark.parametrize("name", ["tracking", "serving"])
-def test_a_server_that_ended_by_itself_is_told_with_its_log(native: Native, name: str) -> None:
+def test_a_server_that_ended_by_itself_is_told_with_its_log(native: Native, parts: Parts, name: str) -> None:
     start(native, "tracking")
     start(native, "serving")
-    watched = native.watch(set())
-    assert native.watch(watched) == {"tracking", "serving"}
+    watched = parts.watch(set())
+    assert parts.watch(watched) == {"tracking", "serving"}
     native.process(name).stop()
     with pytest.raises(StackError, match=rf"^{name} has ended by itself.*{name}\.log:\n +\(its log is empty"):
-        native.watch(watched)
+        parts.watch(watched)
 
 
-def test_a_model_server_that_a_deployment_replaces_has_not_ended(native: Native) -> None:
+def test_a_model_server_that_a_deployment_replaces_has_not_ended(native: Native, parts: Parts) -> None:
     start(native, "tracking")
     start(native, "serving")
-    watched = native.watch(set())
+    watched = parts.watch(set())
     with native.exclusive():
         native.process("serving").stop()
-        watched = native.watch(watched)
+        watched = parts.watch(watched)
         assert watched == {"tracking"}
         start(native, "serving")
-        watched = native.watch(watched)
+        watched = parts.watch(watched)
         assert watched == {"tracking"}  # it is tried out, and may be stopped again
-    assert native.watch(watched) == {"tracking", "serving"}
+    assert parts.watch(watched) == {"tracking", "serving"}
 
 
-def test_a_tracking_server_that_ends_during_a_deployment_has_ended(native: Native) -> None:
+def test_a_tracking_server_that_ends_during_a_deployment_has_ended(native: Native, parts: Parts) -> None:
     start(native, "tracking")
-    watched = native.watch(set())
+    watched = parts.watch(set())
     with native.exclusive():
         native.process("tracking").stop()
         with pytest.raises(StackError, match="tracking has ended by itself"):
-            native.watch(watched)
+            parts.watch(watched)
 
 
 def test_the_services_are_told_with_since_when_they_run(native: Native) -> None:

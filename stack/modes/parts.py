@@ -1,0 +1,163 @@
+"""The parts of a stack without Docker: how they are started, watched and stopped."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.config import CHECKOUT, Config
+from stack.errors import StackError
+from stack.modes import model_servers
+from stack.modes.model_servers import ModelServers, wait_until_healthy
+from stack.modes.processes import Process, failure, part_environment
+
+# Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
+STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tracking")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All the processes of a stack.
+
+    ``on_wait`` is called again and again while something is waited for; what it raises ends the waiting.
+    """
+
+    config: Config
+    on_wait: Callable[[], None] = lambda: None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def process(self, name: str) -> Process:
+        """Return the process of that name, running or not."""
+        return Process(self.config.home, name)
+
+    @property
+    def _servers(self) -> ModelServers:
+        return ModelServers(self.config)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether any process of the stack runs."""
+        processes = [self.process(name) for name in ("up", *STOP_ORDER)]
+        return any(process.is_running() or process.members() for process in processes)
+
+    def start_tracking(self) -> None:
+        """Start the tracking server; it is not waited for."""
+        home = self.config.home
+        tracking = self.process("tracking")
+        tracking.start(
+            [sys.executable, str(CHECKOUT / "tracking" / "server.py")],
+            part_environment(
+                self.environ,
+                CHECKOUT / "tracking" / "server.env",
+                MLFLOW_HOST="127.0.0.1",
+                MLFLOW_PORT=str(self.config.tracking_port),
+                MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home / 'mlflow.db'}",
+                MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
+            ),
+            home,
+        )
+
+    def wait_for_tracking(self) -> None:
+        """Return when the tracking server is healthy, by whomever it was started."""
+        wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
+
+    @contextmanager
+    def jobs(self) -> Iterator[Callable[[str], str]]:
+        """Start the trainer and the deployment at once; each waits for what it needs, its packages imported.
+
+        Yields a function that waits for the one of that name to end, and returns what it printed; StackError
+        if it failed, or the tracking server ended meanwhile. What still runs in the end is stopped.
+        """
+        children = {}
+        try:
+            children["trainer"] = self._start(
+                "trainer", ["train.py", "--wait"], self.config.model_dir, self.config.trainer_environment()
+            )
+            children["deploy"] = self._start(
+                "deploy",
+                ["-m", "stack", "deploy", "--native", "--wait"],
+                CHECKOUT,
+                self.config.client_environment(),
+            )
+            yield lambda name: self._finish(name, children[name])
+        finally:
+            for name, child in reversed(children.items()):
+                if child.poll() is None:
+                    self.process(name).stop()
+
+    def watch(self, watched: set[str]) -> set[str]:
+        """Return which of the servers run, to be watched next; not the model server while it may be replaced.
+
+        Raises:
+            StackError: if one of those ``watched`` has ended by itself.
+
+        """
+        running = self._running() - self._may_be_replaced()
+        for name in watched - running - self._may_be_replaced():
+            # Asked again, for a switch that has begun or come to its end between the questions.
+            if name not in self._running() | self._may_be_replaced():
+                raise failure(self.process(name), "has ended by itself, so the stack is stopped")
+        return running
+
+    def _running(self) -> set[str]:
+        """Return which of the servers run."""
+        found = {"tracking"} if self.process("tracking").is_running() else set()
+        serving = any(process.is_running() for process in self._servers.processes())
+        return found | ({"serving"} if serving else set())
+
+    def _may_be_replaced(self) -> set[str]:
+        return {"serving"} if self.process("switch").is_running() else set()
+
+    def stop(self) -> None:
+        """Stop all the parts; StackError, after the last, if one does not end."""
+        self._stop(STOP_ORDER)
+
+    def stop_left_over(self) -> bool:
+        """Stop what a killed `up` left behind, but no healthy model server; return whether there is one."""
+        current = self._servers.current()
+        kept = {current.name} if current and model_servers.is_healthy(current) else set()
+        self._stop([name for name in STOP_ORDER if name not in kept])
+        return bool(kept)
+
+    def _stop(self, names: Iterable[str]) -> None:
+        stuck = []
+        for name in names:
+            try:
+                self.process(name).stop()
+            except StackError as error:
+                stuck.append(str(error))
+        if stuck:
+            raise StackError("; ".join(stuck))
+
+    def _start(
+        self, name: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        return self.process(name).start(
+            [sys.executable, *arguments],
+            part_environment(
+                self.environ,
+                **environment,
+                TRACKING_PORT=str(self.config.tracking_port),
+                SERVING_PORT=str(self.config.serving_port),
+                STACK_HOME=str(self.config.home),
+            ),
+            cwd,
+        )
+
+    def _finish(self, name: str, child: subprocess.Popen[bytes]) -> str:
+        while (status := _status(child)) is None:
+            self.on_wait()
+            self.watch({"tracking"})
+        if status != 0:
+            raise failure(self.process(name), f"ended with status {status}")
+        return self.process(name).log_tail()
+
+
+def _status(child: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return child.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        return None
