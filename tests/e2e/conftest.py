@@ -44,7 +44,23 @@ def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory
         yield stack
 
 
-@pytest.fixture(scope="session", params=["native", "docker", "native_diabetes", "docker_diabetes"])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put all tests that need the engine, which some restart, into one process, and the others into another."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            params = getattr(item, "callspec", None) and item.callspec.params.values()  # type: ignore[attr-defined]
+            words = [*item.fixturenames, *map(str, params or ())]  # type: ignore[attr-defined]
+            needs_engine = item.path.name == "test_offline.py" or any("docker" in word for word in words)
+            item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else "native"))
+
+
+def _thorough(name: str) -> object:
+    return pytest.param(name, marks=pytest.mark.thorough)
+
+
+@pytest.fixture(
+    scope="session", params=["native", "docker", _thorough("native_diabetes"), _thorough("docker_diabetes")]
+)
 def stack(request: pytest.FixtureRequest) -> Stack:
     """One stack for each mode and model."""
     found: Stack = request.getfixturevalue(f"{request.param}_stack")

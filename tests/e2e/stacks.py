@@ -244,11 +244,13 @@ def native_processes(stack: Stack) -> list[int]:
 
 
 def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT, model: ModelExample = IRIS) -> Stack:
-    """Describe a stack that nobody else uses; nothing is started."""
+    """Describe a stack that nobody else uses; nothing is started. Without Docker, it can reach no engine."""
     ports = two_free_ports()
     name = f"test-{uuid.uuid4().hex[:8]}"
+    no_engine = {} if mode == "docker" else {"DOCKER_HOST": "unix:///nonexistent"}
     return Stack(
         mode=mode,
+        shell=dict(os.environ) | no_engine,
         ports=ports,
         model=model,
         checkout=checkout,

@@ -146,6 +146,7 @@ def test_the_model_server_follows_the_cpus_of_its_container(stack: Stack) -> Non
     assert docker(*started, "--cpus=0.5", image, "-c", code).strip() == "1"
 
 
+@pytest.mark.thorough
 def test_the_servers_come_back_after_a_restart_of_the_engine(stack: Stack) -> None:
     restart = os.environ.get("RESTART_DOCKER_ENGINE")
     if not restart:
@@ -166,6 +167,7 @@ def other(home: Path) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.mark.thorough
 def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack, stack: Stack) -> None:
     other.compose("up", "--detach", "--wait")
     assert other.predictions() == CLASSES
@@ -185,6 +187,7 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack,
     assert left_behind(other, "volume") == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ["./scripts/up --docker", "docker compose up --no-color"])
 def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, command: str) -> None:
     attached = subprocess.Popen(
@@ -213,6 +216,7 @@ def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, comman
     assert {service["State"] for service in services(other).values()} == {"exited"}
 
 
+@pytest.mark.thorough
 def test_without_the_socket_deploy_works_from_the_host(other: Stack) -> None:
     other.compose("up", "--detach", "--wait", "tracking")
     other.script("train")
@@ -244,6 +248,7 @@ def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:
     assert "901" not in docker("image", "ls", "--format={{.Tag}}", name).split()
 
 
+@pytest.mark.thorough
 def test_a_trainer_that_fails_fails_the_up_and_is_named(home: Path, clone: Path) -> None:
     (clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
     stack = new_stack("docker", home, clone)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def examine(stack: Stack, *arguments: str) -> dict[str, list[str]]:
 @pytest.fixture
 def machine(home: Path) -> Stack:
     """Describe a stack that is not started, in a shell whose own settings are right."""
-    stack = new_stack("native", home)
+    stack = replace(new_stack("native", home), shell=dict(os.environ))
     stack.shell.pop("MLFLOW_TRACKING_URI", None)
     stack.shell.update(NO_PROXY="localhost,127.0.0.1", no_proxy="localhost,127.0.0.1")
     return stack

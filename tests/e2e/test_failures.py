@@ -19,7 +19,7 @@ from tests.e2e.conftest import copy_checkout
 from tests.e2e.stacks import Stack, can_not_run, docker, native_processes, new_stack, removed
 
 
-@pytest.fixture(scope="module", params=["native", "docker"])
+@pytest.fixture(scope="module", params=["native", pytest.param("docker", marks=pytest.mark.thorough)])
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Describe a stack with a checkout of its own; the first test brings it up."""
     if request.param == "docker":
@@ -32,7 +32,9 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 only_native = pytest.mark.parametrize("own", ["native"], indirect=True)
-only_docker = pytest.mark.parametrize("own", ["docker"], indirect=True)
+only_docker = pytest.mark.parametrize(
+    "own", [pytest.param("docker", marks=pytest.mark.thorough)], indirect=True
+)
 
 
 def next_candidate(stack: Stack) -> str:
@@ -233,6 +235,7 @@ def test_a_deployment_that_is_killed_is_finished_by_the_next(own: Stack, line: s
     own.assert_settled(candidate)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("line", "seconds"), [STEPS[0], STEPS[2]])
 def test_when_the_tracking_server_is_killed_the_next_deployment_finishes(
     own: Stack, line: str, seconds: float
@@ -319,6 +322,7 @@ def test_two_deployments_at_a_time_are_kept_apart(own: Stack) -> None:
     own.assert_settled(candidate)
 
 
+@pytest.mark.thorough
 @only_native
 def test_an_up_whose_tracking_server_dies_ends_all_and_the_next_one_works(own: Stack) -> None:
     own.down()

@@ -73,6 +73,7 @@ def test_ctrl_c_while_starting_stops_what_was_started(own: Stack) -> None:
     assert nothing_left(own) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "said"), [("tracking", "Uvicorn running on"), ("serving", "serving iris, ")]
 )
@@ -139,6 +140,7 @@ def test_a_state_directory_with_other_files_is_neither_used_nor_deleted(home: Pa
     assert (home / "models" / "mine.bin").exists()
 
 
+@pytest.mark.thorough
 def test_a_deployment_whose_files_are_gone_leaves_the_champion_serving(own: Stack) -> None:
     own.up()
     own.script("train", "--force")
@@ -174,6 +176,7 @@ def test_what_a_killed_up_left_behind_is_cleared_by_down_and_by_the_next_up(own:
     assert nothing_left(own) is None
 
 
+@pytest.mark.thorough
 def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: Stack) -> None:
     own.up()
     run_id = own.client.get_model_version("iris", "1").run_id or ""
@@ -227,6 +230,7 @@ def is_usable(python: str) -> bool:
     return subprocess.run([python, "-m", "venv", "-h"], capture_output=True).returncode == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("python", pythons(), ids=["3.11", "3.12", "3.13"])
 def test_a_fresh_clone_comes_up_with_one_command(home: Path, clone: Path, python: str) -> None:
     if not shutil.which(python) or not is_usable(python):

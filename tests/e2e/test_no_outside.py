@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.stacks import CLASSES, EXAMPLE, Stack, can_not_run, new_stack, running
 from tests.e2e.test_ui import BROWSERS
 
+pytestmark = pytest.mark.thorough
 SUBNET = "10.213.77.0/24"
 # An address for documentation (RFC 5737): nobody's.
 KNOCK = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'knock', ('192.0.2.1', 9))"

@@ -16,6 +16,8 @@ from tests.e2e.behind_the_wall import INDEX_NAME, Company, Wall, company, engine
 from tests.e2e.conftest import copy_checkout
 from tests.e2e.stacks import CLASSES, can_not_run, missing_docker, new_stack
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[Wall]:

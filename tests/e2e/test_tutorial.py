@@ -111,6 +111,7 @@ def test_generate_dockerfile_writes_one(native_stack: Stack, run_id: str, tmp_pa
     assert "ENTRYPOINT" in (tmp_path / "Dockerfile").read_text()
 
 
+@pytest.mark.thorough
 def test_build_docker_makes_the_stock_image_and_docker_run_serves_it(docker_stack: Stack) -> None:
     # The first run is the container's trainer's, whose Python version is that of the base image.
     run_id = docker_stack.client.get_model_version("iris", "1").run_id
