@@ -51,15 +51,15 @@ def next_candidate(stack: Stack) -> str:
     return str(again.version)
 
 
-def with_model(stack: Stack, changes: dict[str, tuple[str, str]]) -> Stack:
+def with_model(stack: Stack, changes: dict[str, tuple[str, str]], name: str = "wrong") -> Stack:
     """Return the stack with another model: examples/diabetes with a change in some files."""
-    directory = stack.checkout / "models" / "wrong"
+    directory = stack.checkout / "models" / name
     copy_checkout(directory, "examples/diabetes")
     for file, (before, after) in changes.items():
         text = (directory / file).read_text()
         assert before in text
         (directory / file).write_text(text.replace(before, after))
-    return replace(stack, settings={**stack.settings, "MODEL_NAME": "wrong", "MODEL_DIR": "models/wrong"})
+    return replace(stack, settings={**stack.settings, "MODEL_NAME": name, "MODEL_DIR": f"models/{name}"})
 
 
 # As of a model whose answers are those of the process that gives them.
@@ -83,11 +83,11 @@ def test_a_refused_first_version_leaves_the_tracking_server_up(own: Stack) -> No
 
 
 def test_a_first_version_that_answers_otherwise_does_not_stay(own: Stack) -> None:
-    wrong = with_model(own, OTHER_ANSWERS)
+    wrong = with_model(own, OTHER_ANSWERS, "first")
     wrong.script("train")
     failed = wrong.script("deploy", check=False)
     assert failed.returncode == 1
-    assert "version 1 of wrong failed the replay: it answers otherwise" in failed.stderr
+    assert "version 1 of first failed the replay: it answers otherwise" in failed.stderr
     assert list(wrong.aliases()) == ["candidate"]
     assert wrong.status()["served"] is None
     with pytest.raises(requests.ConnectionError):
