@@ -45,7 +45,7 @@ def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put all tests that need the engine, which some restart, into one process, and the others into another."""
+    """Run the tests that need the engine in one process, since some restart it, and the others in another."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             params = getattr(item, "callspec", None) and item.callspec.params.values()  # type: ignore[attr-defined]
