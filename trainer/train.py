@@ -2,8 +2,8 @@
 
     python train.py        with MLFLOW_TRACKING_URI naming the server
 
-Put in a model of your own by changing this file, or by another directory with a file like it; README.md says
-what the rest of the stack relies on.
+To put in your own model, change this file, or make another directory with a file like it. docs/own-model.md
+says what the rest of the stack relies on.
 """
 
 import sys

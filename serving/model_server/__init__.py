@@ -3,4 +3,20 @@
 It answers the common requests on a short path of its own, and hands all others to MLflow's scoring server.
 It is imported by this name alone, with `serving/` on the module search path: a model may have modules of any
 other name.
+
+    __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
+    worker                        one worker: uvicorn's HTTP, and how it stops
+    app                           the ASGI application: limits, the short path in a thread, metrics
+    pool                          the threads, and how busy they are
+    short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"
+    model                         the model's own predict, and its answer as JSON
+    handover                      the other path: MLflow's application; its errors are told anew
+    refusal                       what is wrong with a request that MLflow refused, in one sentence
+    metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
+    settings, signature, answers  the settings; the columns of a signature; an answer
+
+The event loop reads a request for predictions, and a thread answers it. The short path takes the request if
+its JSON has one of MLflow's four formats, exactly the columns of a signature of named scalars, and values of
+just their types. tests/unit/test_short_path.py compares both paths, by MLflow's own function: they give a
+model the same DataFrame, and a client the same bytes.
 """

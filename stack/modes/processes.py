@@ -2,7 +2,8 @@
 
 A process holds a lock on a file of that name for as long as it lives (it inherits the locked file), so
 "is it running" has one answer for every command, and a process id that now belongs to somebody else is
-never taken for ours. The file's text is the process id, and a note if one was given.
+never taken for ours. The file's text is the process id, and a note if one was given. What a process starts in
+its turn inherits a variable that names the lock file. It is found by that in /proc, so on Linux only.
 """
 
 import contextlib

@@ -18,7 +18,6 @@ COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LOCKS = sorted((CHECKOUT / "lock").glob("*.txt"))
 SCRIPTS = sorted(path for path in (CHECKOUT / "scripts").iterdir() if path.suffix == "")
-README = (CHECKOUT / "README.md").read_text()
 
 
 def pins(lock: Path) -> dict[str, str]:
@@ -118,12 +117,11 @@ def test_a_models_requirements_are_those_of_the_lock() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_every_script_has_help_and_is_in_the_readme(script: Path) -> None:
+def test_every_script_has_help(script: Path) -> None:
     for flag in ("-h", "--help"):
         shown = subprocess.run([script, flag], capture_output=True, text=True, check=True)
         assert f"usage: ./scripts/{script.name}" in shown.stdout.replace("Usage", "usage")
         assert shown.stderr == ""
-    assert f"./scripts/{script.name}" in README
 
 
 @pytest.mark.parametrize(
@@ -159,18 +157,6 @@ def test_docker_mode_without_an_engine_says_so() -> None:
     refused = subprocess.run(command, env=shell, capture_output=True, text=True)
     assert refused.returncode == 1
     assert refused.stderr == "up: no Docker engine answers; start it, or use --native\n"
-
-
-def test_the_readme_names_only_scripts_and_files_that_exist() -> None:
-    scripts = set(re.findall(r"\./scripts/([a-z]+)", README))
-    assert scripts == {script.name for script in SCRIPTS}
-    links = {link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link}
-    assert [link for link in links if not (CHECKOUT / link).exists()] == []
-
-
-def test_the_readmes_request_is_the_example() -> None:
-    compact = "".join((CHECKOUT / "trainer" / "example.json").read_text().split())
-    assert compact in "".join(README.split())
 
 
 def test_base_image_and_debian_parts_are_pinned_by_version() -> None:

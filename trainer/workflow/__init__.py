@@ -2,8 +2,8 @@
 
 python train.py [--force]        with MLFLOW_TRACKING_URI naming the tracking server
 
-README.md, "A model of your own", says what such a train.py holds; trainer/train.py is one, and
-examples/diabetes/train.py another.
+docs/own-model.md says what such a train.py holds. trainer/train.py is one, and examples/diabetes/train.py
+another.
 """
 
 from workflow.definition import Data, Gate, Training, TrainingError, requirements
