@@ -118,15 +118,22 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
 
 
 def down(config: Config, *, volumes: bool) -> None:
-    """Stop and remove what `up` started and, with ``volumes``, the data. Without an engine, nothing is there.
+    """Stop and remove what `up` started and, with ``volumes``, the data; with no engine, there is nothing.
 
     Raises:
         StackError: if Compose fails.
 
     """
-    if engine_answers():
+    if engine_answers() and _is_there(config):
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError(
                 "Compose did not take the stack down, see above; mend the cause, and run it again"
             )
+
+
+def _is_there(config: Config) -> bool:
+    """Whether the engine has anything of this stack; Compose warns if it is to remove nothing."""
+    only = f"--filter=label=com.docker.compose.project={config.project}"
+    listed = (["container", "ls", "--all"], ["network", "ls"], ["volume", "ls"])
+    return any(run(["docker", *kind, "--quiet", only]).stdout for kind in listed)

@@ -85,6 +85,11 @@ class Docker:
 
     config: Config
 
+    @property
+    def starts_beside(self) -> bool:
+        """A published port belongs to one container."""
+        return False
+
     def bake(self, version: str) -> None:
         """Make the version's image with MLflow's build-docker; it gets its tag only when it is complete.
 
@@ -150,10 +155,7 @@ class Docker:
             self._remove("trial")
 
     def serve(self, version: str, check: Check = nothing) -> None:
-        """Serve the version's image as the Compose service `serving`.
-
-        What is served now stops first, because a published port belongs to one container.
-        """
+        """Serve the version's image as the Compose service `serving`; what is served now stops first."""
         try:
             check(self._start("serving", version))
         except StackError:

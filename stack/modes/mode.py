@@ -37,6 +37,10 @@ class Service:
 class Mode(Protocol):
     """One of the two ways, on one stack and one registered model."""
 
+    @property
+    def starts_beside(self) -> bool:
+        """Whether a new model server starts beside the one that serves, because both can have the port."""
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep other deployments away for as long as this one lasts; StackError if there is another."""
 
@@ -61,8 +65,8 @@ class Mode(Protocol):
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve a baked version in place of what is served now; ``check`` gets the URL at which it answers.
 
-        The new server starts first and the old one stops then, where both can listen on the port and there
-        is memory for both. Else the old one stops first.
+        If ``starts_beside`` and ``fits_beside``, the new server starts first, and then the old one stops.
+        Otherwise the old one stops first.
 
         Raises:
             StackError: if the new one does not start, or ``check`` raises it. The new one is stopped then,

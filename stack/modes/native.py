@@ -32,6 +32,11 @@ class Native:
 
     config: Config
 
+    @property
+    def starts_beside(self) -> bool:
+        """Two processes can share a port."""
+        return True
+
     def process(self, name: str) -> Process:
         """Return the process of that name, running or not."""
         return Process(self.config.home, name)

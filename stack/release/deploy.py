@@ -7,12 +7,14 @@ came.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stack.errors import StackError, TrackingError
-from stack.modes.mode import Check, Mode, nothing
+from stack.modes.mode import Mode
 
 if TYPE_CHECKING:
     from stack.release.registry import Registry
@@ -102,23 +104,30 @@ def rollback_target(registry: "Registry", mode: Mode) -> str:
 def _release(
     registry: "Registry", mode: Mode, version: str, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Serve the version, baked and found right: apart where something is served, else where it is served."""
+    """Bake, replay and serve the version. Where something is served, replay it as a trial first."""
     record = _bake(registry, mode, version)
     served = mode.served()
-    if record is not None and served is not None:
-        if mode.fits_beside():
-            print(f"replaying version {version} apart from what is served", flush=True)
-            with mode.trial(version) as url:
+    if served is not None and (record is not None or mode.starts_beside):
+        if not mode.fits_beside():
+            print(
+                f"there is no memory for two model servers, so version {served.version} stops first",
+                flush=True,
+            )
+        elif record is not None:
+            print(f"replaying version {version} as a trial", flush=True)
+            with _checking(registry, version), mode.trial(version) as url:
                 _replay(registry, mode, version, record, url)
             record = None
-        else:
-            print(f"no memory for two model servers: version {served.version} stops first", flush=True)
     check()
-    if record is None and _is_served(registry, mode, version):
+    if record is not None:
+        print(f"starting to serve version {version}", flush=True)
+        with _checking(registry, version):
+            mode.serve(version, partial(_replay, registry, mode, version, record))
+    elif _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
-        return
-    print(f"starting to serve version {version}", flush=True)
-    mode.serve(version, _replays(registry, mode, version, record) if record else nothing)
+    else:
+        print(f"starting to serve version {version}", flush=True)
+        mode.serve(version)
 
 
 def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
@@ -140,22 +149,26 @@ def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
     return record
 
 
-def _replays(registry: "Registry", mode: Mode, version: str, record: "Record") -> Check:
-    return lambda url: _replay(registry, mode, version, record, url)
-
-
 def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", url: str) -> None:
-    """Check the answers at ``url``, and note on the version what was found; StackError if one is wrong."""
+    """Check the answers at ``url``, and note on the version that they are right; StackError if one is not."""
     from stack.release.replay import replay
 
     since = time.monotonic()
+    found = replay(url, record)
+    registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
+    print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
+
+
+@contextmanager
+def _checking(registry: "Registry", version: str) -> Iterator[None]:
+    """Note on the version if it fails to start, or to answer right, where it is checked."""
     try:
-        found = replay(url, record)
+        yield
+    except TrackingError:
+        raise
     except StackError as error:
         registry.tag(version, replay=f"failed: {error}"[:_TAG_LENGTH])
         raise StackError(f"version {version} of {registry.model_name} failed the replay: {error}") from error
-    registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
-    print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
 
 
 def _live(registry: "Registry", mode: Mode) -> str | None:

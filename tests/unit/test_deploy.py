@@ -128,6 +128,10 @@ class FakeMode:
         self.world.done.append(f"bake {version}")
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
 
+    @property
+    def starts_beside(self) -> bool:
+        return self.world.starts_first
+
     def fits_beside(self) -> bool:
         return self.world.fits_beside
 
@@ -363,7 +367,7 @@ def test_without_memory_for_two_the_one_before_stops_first_and_that_is_said(
             run(world)
         assert world.done == ["bake 2", "serve 2", "serve 1"]
         assert_settled(world, "1")
-    assert "no memory for two model servers: version 1 stops first" in capsys.readouterr().out
+    assert "there is no memory for two model servers, so version 1 stops first" in capsys.readouterr().out
 
 
 def test_a_first_version_that_answers_otherwise_does_not_stay() -> None:

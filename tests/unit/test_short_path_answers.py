@@ -151,7 +151,9 @@ def test_the_answer_is_mlflows(answer: object) -> None:
     assert answered[1] is answer
 
 
-@pytest.mark.parametrize("answer", [{1, 2}, [1j], np.array([1j]), object()], ids=repr)
+@pytest.mark.parametrize(
+    "answer", [{1, 2}, [1j], np.array([1j]), object()], ids=["set", "complex", "array", "object"]
+)
 def test_an_answer_that_is_not_written_by_mlflow_is_not_written_here(answer: object) -> None:
     reference = Reference(_SCHEMA)
     reference.model.answer = answer
