@@ -7,8 +7,8 @@ ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
 ARG NGINX="nginx=1.26.3-3*"
 ARG DOCKER_TOOLS="docker-cli=26.1.5* docker-compose=2.26.1-4* docker-buildx=0.13.1*"
 
-# Where the packages come from. An address may hold a password: it is in the file that the steps below mount,
-# and so in no image and no image's history. vendor/, mounted too, is filled by ./scripts/vendor or empty.
+# Where the packages come from. An address may hold a password. The steps below mount the file that holds it, so
+# it is in no image and in no image's history. They also mount vendor/, which ./scripts/vendor fills; else it is empty.
 FROM scratch AS sources
 ARG PACKAGE_INDEX
 ARG DEBIAN_MIRROR
@@ -26,7 +26,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     . /sources/sources.sh && use_image_sources \
     && pip install $packages_from --no-cache-dir --no-deps --require-hashes --target /uv -r /bootstrap.txt
 
-# What ./scripts/vendor takes out: the Debian packages that the steps below install.
+# What ./scripts/vendor collects: the Debian packages that the steps below install.
 FROM ${PYTHON_IMAGE} AS download
 ARG NGINX
 ARG DOCKER_TOOLS
@@ -41,8 +41,8 @@ COPY --from=download /debs /
 FROM ${PYTHON_IMAGE} AS base
 ARG DEBIAN_FRONTEND=noninteractive
 ARG NGINX
-# nginx is what the entry point of an image made by build-docker starts; it runs as our user, so it needs
-# its directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
+# The entry point of an image made by build-docker starts nginx. It runs as our user, so that user must own nginx's
+# directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
     --mount=type=secret,id=ca,mode=0444 \
@@ -53,10 +53,10 @@ RUN --mount=type=bind,from=sources,target=/sources \
     && useradd --uid 10001 --create-home --home-dir /home/stack stack \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
-# The tests of the large packages, an eighth of all, are left out. Compiling here, the standard library
-# included, is what makes the containers start fast: they run as a user who can't write the byte code. After
-# that, pip finds all that build-docker asks it to install, and a model that needs more than the lock holds
-# fails to bake instead of fetching something unpinned.
+# The tests of the large packages, an eighth of all, are left out. All is compiled here, the standard library
+# included, so that the containers start fast: they run as a user who can't write the byte code. Later, pip finds
+# all that build-docker asks it to install, and a model that needs more than the lock holds fails to bake
+# instead of fetching something unpinned.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
     --mount=type=secret,id=ca,mode=0444 \
@@ -71,7 +71,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     && find matplotlib numpy pandas pyarrow scipy sklearn -depth -type d -name tests -exec rm -r {} + \
     && python -m compileall -q -j 0 -x '/tests?/' "$packages" \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-# A new volume starts as a copy of this, which spares the first start of the tracking server a second.
+# A new volume starts as a copy of this, which saves a second at the first start of the tracking server.
 RUN MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade sqlite:////mlflow/mlflow.db && chown stack: /mlflow/mlflow.db
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
 COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/

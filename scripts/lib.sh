@@ -1,5 +1,4 @@
-# Sourced by the scripts, which it takes to the checkout: progress lines, and the virtual environment that is
-# made from the lock.
+# Sourced by the scripts: changes to the checkout, defines progress lines, makes .venv from the lock.
 # shellcheck shell=bash
 set -euo pipefail
 called_from=$PWD
@@ -24,7 +23,7 @@ usage_if_asked() {
     esac
 }
 
-# setting NAME: print its value, from the environment or else from .env, for what comes before there is a Python
+# setting NAME: print its value, from the environment or else from .env; works before there is a Python
 setting() {
     if [ -n "${!1:-}" ] || [ ! -f .env ]; then
         printf '%s\n' "${!1:-}"
@@ -34,14 +33,14 @@ setting() {
     fi
 }
 
-# Where ./scripts/vendor puts packages; empty for what must ask the network.
+# Where ./scripts/vendor puts packages; empty for a script that must use the network.
 vendor=vendor
 # The stack's own addresses are never behind a proxy.
 NO_PROXY=$(setting NO_PROXY)
 NO_PROXY=localhost,127.0.0.1,${NO_PROXY:-${no_proxy:-}}
 export NO_PROXY no_proxy=$NO_PROXY
 
-# find_python: print a Python of a version that the lock holds for
+# find_python: print a Python of a version that the lock supports
 find_python() {
     local candidate candidates=(python3.13 python3.12 python3.11 python3)
     [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
@@ -65,7 +64,7 @@ use_packages_from() {
     use_sources "${1:-}"
 }
 
-# install_locked PYTHON LOCK...: into .venv, from $vendor where that is filled
+# install_locked PYTHON LOCK...: into .venv, from $vendor if that is filled
 install_locked() {
     use_packages_from "$vendor" || return 1
     .venv/bin/python -m pip --version >/dev/null 2>&1 || "$1" -m venv --clear .venv >&2 || {
@@ -77,11 +76,11 @@ install_locked() {
         .venv/bin/uv pip sync $packages_from --quiet --python .venv/bin/python --compile-bytecode --require-hashes "${@:2}" &&
         cp lock/quick.pth .venv/lib/python3.*/site-packages/ &&
         return
-    [ -z "$packages_from" ] || echo "they were looked for in $vendor/ only; if it is older than lock/, or was made for another platform or Python, fill it again with ./scripts/vendor, or remove $vendor/wheels" >&2
+    [ -z "$packages_from" ] || echo "pip and uv looked in $vendor/ only; if it is older than lock/, or was made for another platform or Python, fill it again with ./scripts/vendor, or remove $vendor/wheels" >&2
     return 1
 }
 
-# use_venv [dev]: make .venv from the lock, or bring it up to date; nothing to do is the usual case
+# use_venv [dev]: make .venv from the lock, or bring it up to date; usually there is nothing to do
 use_venv() {
     local locks=(lock/runtime.txt) wanted installed
     [ "${1:-}" != dev ] || locks+=(lock/dev.txt)
@@ -92,9 +91,9 @@ use_venv() {
     python=$(find_python)
     say "installing the locked packages into .venv (once, about 20 s)" >&2
     rm -f .venv/installed
-    # In a shell of its own: proxies and certificates are not for the stack itself.
+    # In a subshell: the proxies and certificates are not for the stack itself.
     (install_locked "$python" "${locks[@]}") ||
-        fail 1 "installing the packages failed, see above; mend the cause and run this again"
+        fail 1 "installing the packages failed, see above; remove the cause and run this again"
     echo "$wanted ${1:-runtime}" >.venv/installed
     echo "    done in $((SECONDS - since)) s" >&2
 }

@@ -1,5 +1,5 @@
 """The control plane: it starts and stops the parts of the stack, and decides which version is served.
 
-An import goes downwards only: config, errors, wait, interruption; on them `modes`; on that `release`; on top
-doctor, vendor, run; and `__main__`, the command line.
+A module imports only from below. From the bottom: config, errors, wait and interruption; `modes`; `release`;
+doctor, vendor and run; at the top `__main__`, the command line.
 """

@@ -1,7 +1,7 @@
 """The one entry point: `python -m stack VERB`, which ./scripts/VERB calls.
 
-The docstring of a verb is its help. A verb imports what it needs when it runs: so `-h` needs no packages, and
-only some verbs wait for MLflow.
+The docstring of a verb is its help. A verb imports what it needs when it runs. So `-h` needs no packages, and
+only verbs that use MLflow wait for it.
 """
 
 import argparse
@@ -50,9 +50,9 @@ def _down(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     """Train the model, and register it as a version.
 
-    A version that passes the gate becomes the candidate, which ./scripts/deploy serves. Where nothing has
-    changed since the last version, nothing is trained. MLFLOW_TRACKING_URI may name another tracking server
-    than the stack's own.
+    A version that passes the gate becomes the candidate, which ./scripts/deploy serves. If nothing
+    has changed since the last version, it trains nothing. Set MLFLOW_TRACKING_URI to use another tracking
+    server.
     Exit status: 0 accepted, 1 failed, 2 wrong usage, 3 refused by the gate.
     """
     from stack.run import become
@@ -63,7 +63,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _deploy(arguments: argparse.Namespace) -> None:
     """Bake the candidate, check its answers, serve it, and make it the champion.
 
-    Without a candidate, serve the champion: also one that was chosen in the MLflow UI.
+    If there is no candidate, serve the champion, even if somebody set it in the MLflow UI.
     """
     from stack.config import load_config
     from stack.release.commands import release
@@ -80,7 +80,7 @@ def _promote(arguments: argparse.Namespace) -> None:
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    """Serve the version again that was champion before. Its image is there, so nothing is baked.
+    """Serve the version that was champion before. Its image is still there, so nothing is baked.
 
     A second rollback goes forward again.
     """
@@ -94,7 +94,7 @@ def _rollback(arguments: argparse.Namespace) -> None:
 def _status(arguments: argparse.Namespace) -> None:
     """Show what runs, which version is served, and whether the registry agrees.
 
-    Exit status 1 if something is not up, or they do not agree.
+    Exit status 1 if something is not up, or if what is served differs from the registry.
     """
     from stack.config import load_config
     from stack.release.commands import show_status
@@ -121,8 +121,8 @@ def _infer(arguments: argparse.Namespace) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     """Find what keeps the stack from working on this machine.
 
-    One line for each check says that it is fine, or what to do. Nothing is changed.
-    Exit status: 0 nothing is to be fixed, 1 something is, 2 wrong usage.
+    Print one line for each check: it is fine, or what to do. Change nothing.
+    Exit status: 0 nothing to fix, 1 something to fix, 2 wrong usage.
     """
     from stack.doctor.checks import examine
 
@@ -132,8 +132,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _vendor(arguments: argparse.Namespace) -> None:
     """Collect into vendor/ all that builds, bakes and installs need to work without a network.
 
-    That is the Python packages of lock/. Where a Docker engine answers, it is also the Debian packages and
-    the base image. Run it again when lock/ or the Dockerfile has changed.
+    That is the Python packages of lock/ and, if a Docker engine answers, also the Debian packages and the
+    base image. Run it again when lock/ or the Dockerfile has changed.
     """
     from stack.vendor import collect
 
@@ -150,7 +150,7 @@ class _Verbs:
         self._verbs = self.top.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def add(self, run: Run, *, mode: str = "") -> argparse.ArgumentParser:
-        """Add a verb; ``mode`` says which mode it is for where neither --docker nor --native is given."""
+        """Add a verb; ``mode`` says which mode it uses without --docker and --native."""
         name, text = run.__name__.removeprefix("_"), inspect.getdoc(run) or ""
         verb = self._verbs.add_parser(
             name,
@@ -172,8 +172,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = _Verbs()
     running = "Without one of these: the mode of the stack that runs here."
 
-    up = verbs.add(_up, mode="Without one of these: Docker where an engine answers, else local processes.")
-    up.add_argument("--detach", action="store_true", help="return when predictions are served; do not stay")
+    up = verbs.add(_up, mode="Without one of these: Docker if an engine answers, else local processes.")
+    up.add_argument("--detach", action="store_true", help="return as soon as predictions are served")
     down = verbs.add(_down)
     down.add_argument("--volumes", action="store_true", help="also delete the data: runs, models, logs")
     train = verbs.add(_train)
@@ -191,9 +191,11 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
-    verbs.add(_doctor, mode="Without one of these: both modes, and it is fine to have no Docker.")
+    verbs.add(_doctor, mode="Default: both modes; a missing Docker is no error.")
     vendor = verbs.add(_vendor)
-    whose = "whose Python packages to collect, may be repeated; default: this machine's, and the images'"
+    whose = (
+        "collect the Python packages of this platform; may be repeated; default: this machine and the images"
+    )
     vendor.add_argument("--platform", action="append", default=[], choices=PLATFORMS, help=whose)
     return verbs.top
 

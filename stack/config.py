@@ -31,7 +31,7 @@ class Config:
 
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
-    bounds that go before those of the model's train.py. ``container_url`` is where the containers answer,
+    bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
     with {} for a service's name, if this process is in their network. ``server`` holds the model server's
     settings, as given.
     """
@@ -71,7 +71,7 @@ class Config:
 
 
 def read_env_file(env_file: Path = ENV_FILE) -> dict[str, str | None]:
-    """Return what the file sets, which need not be there.
+    """Return what the file sets; nothing if there is no file.
 
     Raises:
         StackError: if it can't be read.
@@ -80,16 +80,18 @@ def read_env_file(env_file: Path = ENV_FILE) -> dict[str, str | None]:
     try:
         return dotenv_values(env_file)
     except (OSError, UnicodeDecodeError) as error:
-        raise StackError(f"can't read {env_file} ({error}); mend or remove it") from error
+        raise StackError(f"can't read {env_file} ({error}); correct or remove it") from error
 
 
 def load_values(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FILE) -> dict[str, str]:
-    """Read everything that is set; the environment goes before the file, and an empty value is none."""
+    """Read everything that is set; the environment overrides the file; an empty value counts as not set."""
     return {name: value for name, value in (read_env_file(env_file) | dict(environ)).items() if value}
 
 
 def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FILE) -> Config:
-    """Read the settings; the environment goes before the file, and an empty value is none, as for Compose.
+    """Read the settings; the environment overrides the file.
+
+    An empty value counts as not set, as for Compose.
 
     Raises:
         StackError: if a value can't be used.
@@ -110,8 +112,8 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
     model_dir = (CHECKOUT / named).resolve()
     if named.is_absolute() or not model_dir.is_relative_to(CHECKOUT) or not (model_dir / "train.py").exists():
         raise StackError(
-            f"MODEL_DIR is no directory of a model: expected a path relative to {CHECKOUT}, of a directory"
-            f" with a train.py, found {named}; name another, for example examples/diabetes"
+            f"MODEL_DIR is not the directory of a model: expected a path relative to {CHECKOUT}, of a"
+            f" directory with a train.py, found {named}; set another, for example examples/diabetes"
         )
     return Config(
         project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
@@ -130,5 +132,7 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
 def _port(values: Mapping[str, str], name: str, default: str) -> int:
     text = values.get(name, default)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
-        raise StackError(f"{name} is no port: expected a number from 1 to 65535, found {text!r}; change it")
+        raise StackError(
+            f"{name} is not a port: expected a number from 1 to 65535, found {text!r}; change it"
+        )
     return int(text)

@@ -1,4 +1,4 @@
-"""How a user's mistake, or a failure that a user can do something about, is reported."""
+"""Reports a user's mistake, or a failure that the user can act on."""
 
 import sys
 from collections.abc import Callable
@@ -13,14 +13,14 @@ class TrackingError(StackError):
 
     @classmethod
     def because(cls, uri: str, error: Exception) -> "TrackingError":
-        """Return the error that tells what MLflow's client told."""
-        return cls(f"the tracking server {uri} failed in between ({error}); see to it, then run this again")
+        """Return the error for a failure that MLflow's client reported."""
+        return cls(f"the tracking server {uri} failed ({error}); start or repair it, then run this again")
 
 
 def exit_status(program: str, command: Callable[[], int | None]) -> int:
-    """Run ``command``; return the status that it returns, if it does, else 0.
+    """Run ``command``; return its exit status, or 0 if it returns None.
 
-    After an error, tell it on stderr, and return 1; after Ctrl-C, 130.
+    After a StackError, print it to stderr and return 1. After Ctrl-C, return 130.
     """
     try:
         return command() or 0

@@ -1,4 +1,4 @@
-"""Being asked to stop, without being torn out of the middle of something."""
+"""Notice that the process was asked to stop, and stop between two steps only."""
 
 import signal
 
@@ -7,7 +7,7 @@ class Interruption:
     """Remembers that the process was asked to stop: by Ctrl-C, SIGTERM, or because its terminal is gone."""
 
     def __init__(self) -> None:
-        """Catch the signals from now on, so that even a second one does not cut the stopping short."""
+        """Catch the signals from now on, so that a second one does not interrupt the stop."""
         self.received = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._receive)
@@ -16,6 +16,6 @@ class Interruption:
         self.received = True
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if it was."""
+        """Raise KeyboardInterrupt if the process was asked to stop."""
         if self.received:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The private part of MLflow that the control plane replaces. No other module of `stack` touches one."""
+"""The private part of MLflow that the control plane replaces. No other module of `stack` uses one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ PRIVATE = ("mlflow.models.docker_utils:build_image_from_context",)
 
 @contextmanager
 def building_by(build: Callable[[str, str, str | None], None]) -> Iterator[None]:
-    """Let the last step of `mlflow.models.build_docker` be this one, which gets the context and a name.
+    """Replace the last step of `mlflow.models.build_docker`; ``build`` gets the context and the image's name.
 
-    Why: MLflow's own step always asks for --platform linux/amd64, so that other machines emulate; and it
-    leaves the network on, so that a bake may fetch what nobody has pinned. An argument ``platform`` of
-    `mlflow.models.build_docker`, and one for further options of `docker build`, would do instead.
+    Why: MLflow's own step always passes --platform linux/amd64, so other machines must emulate it. It also
+    leaves the network on, so a bake may fetch packages that nobody has pinned. This is not needed any more
+    once `mlflow.models.build_docker` takes a platform and further options of `docker build`.
     """
     from mlflow.models import docker_utils
 

@@ -7,7 +7,7 @@ from stack.config import CHECKOUT, load_config
 
 
 def become(name: str, arguments: list[str]) -> None:
-    """Become that Python file.
+    """Replace this process by that Python file.
 
     Raises:
         StackError: if the settings are wrong.

@@ -29,7 +29,7 @@ _BYTES_FOR_IMAGES = 1024**3
 class Platform:
     """A kind of machine: its name, its values of the markers in lock/, and the tags of the wheels it runs.
 
-    ``pythons`` are those for which every package of the lock has a wheel.
+    Every package of the lock has a wheel for each of ``pythons``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Platform:
     pythons: tuple[str, ...] = ("3.11", "3.12", "3.13")
 
     def markers(self, python: str) -> dict[str, str]:
-        """Return what the environment markers of requirements are compared with, for CPython ``python``."""
+        """Return the values that requirements' environment markers are compared with, on that CPython."""
         return {
             "implementation_name": "cpython",
             "os_name": "posix",
@@ -53,8 +53,8 @@ class Platform:
 
 
 def _manylinux(machine: str) -> tuple[str, ...]:
-    # The oldest C library first, so that the wheels also run on older systems than this one; up to
-    # Debian 12's. pip knows of each tag only itself, not what it includes.
+    # The oldest C library first, so that the wheels also run on systems older than this one; up to
+    # Debian 12's. pip takes each tag literally: it does not add the older ones that the tag includes.
     old = tuple(f"{name}_{machine}" for name in ("manylinux1", "manylinux2010", "manylinux2014"))
     return old + tuple(f"manylinux_2_{minor}_{machine}" for minor in range(5, 37))
 
@@ -64,7 +64,7 @@ PLATFORMS = {
     for found in (
         Platform("linux-x86_64", "linux", "x86_64", _manylinux("x86_64")),
         Platform("linux-aarch64", "linux", "aarch64", _manylinux("aarch64")),
-        # Of these pip knows that they run what was made for older ones. gevent has no wheel for 3.11 there.
+        # pip knows that these also run wheels for older ones. gevent has no wheel for Python 3.11 there.
         Platform(
             "macos-arm64", "darwin", "arm64", ("macosx_14_0_arm64", "macosx_15_0_arm64"), ("3.12", "3.13")
         ),
@@ -85,9 +85,9 @@ def image_platform(docker_platform: str) -> str:
 
 
 def requirements(lock: str, target: Platform, python: str) -> list[str]:
-    """Return what a lock holds for that platform and Python: a line each, with hashes, without markers.
+    """Return the lock's lines for that platform and Python, with hashes and without markers.
 
-    pip would compare the markers with the machine that it runs on.
+    pip would compare the markers with the machine that it runs on, so they are evaluated here.
     """
     lines = []
     for entry in re.split(r"\n(?=[A-Za-z0-9])", lock):
@@ -134,7 +134,7 @@ def collect_wheels(target: Platform, directory: Path) -> None:
     """Fetch every package of the lock for one platform, for all Pythons.
 
     Raises:
-        StackError: if one can't be had, or is not what the lock's hash says.
+        StackError: if one can't be fetched, or does not match the lock's hash.
 
     """
     for python in target.pythons:
@@ -166,7 +166,7 @@ def collect_images(compose: Mapping[str, Any], docker_platform: str, directory: 
 
 
 def install(collected: Path, directory: Path = VENDOR) -> None:
-    """Put what was collected in its place, instead of what was there."""
+    """Move what was collected into vendor/, in place of what was there."""
     for new in sorted(collected.iterdir()):
         old = directory / new.name
         if old.is_dir():
@@ -178,7 +178,7 @@ def collect(names: Sequence[str]) -> None:
     """Collect for the platforms of these names, or else for this machine and the images; all or nothing.
 
     Raises:
-        StackError: if something can't be had; what vendor/ held before stays.
+        StackError: if something can't be fetched; vendor/ is unchanged then.
 
     """
     has_engine = engine_answers()
@@ -193,7 +193,7 @@ def collect(names: Sequence[str]) -> None:
         )
     check_disk(len(names), has_engine)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=VENDOR) as partial:
-        # First what takes the shortest to fail.
+        # First what fails soonest.
         if has_engine:
             collect_images(compose, docker_platform, Path(partial))
         for name in names:
@@ -207,10 +207,10 @@ def collect(names: Sequence[str]) -> None:
 
 
 def _compose() -> dict[str, Any]:
-    # With all settings filled in, from wherever Compose takes them.
+    # Compose fills in all settings, from wherever it takes them.
     shown = run(["docker", "compose", f"--project-directory={CHECKOUT}", "config", "--format=json"])
     if shown.returncode != 0:
-        raise StackError(f"Compose can't read docker-compose.yml or .env: {shown.stderr.strip()}; mend it")
+        raise StackError(f"Compose can't read docker-compose.yml or .env: {shown.stderr.strip()}; correct it")
     found: dict[str, Any] = json.loads(shown.stdout)
     return found
 
@@ -225,8 +225,8 @@ def _fetch(command: list[str], what: str, environment: Mapping[str, str] | None 
     if done.returncode != 0:
         lines = "\n    ".join((done.stdout + done.stderr).strip().splitlines()[-20:])
         raise StackError(
-            f"{what} can't be fetched:\n    {lines}\nvendor/ is as it was. See to the network, or to the"
-            ' settings that README.md has under "Behind a company\'s wall"; then run this again'
+            f"{what} can't be fetched:\n    {lines}\nvendor/ is unchanged. Check the network, or the settings"
+            " in docs/company-wall.md, then run this again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The one poller, and the lines that tell a person what is being waited for."""
+"""The only poller, and the lines that show a person what is waited for."""
 
 import http.client
 import sys
@@ -21,7 +21,7 @@ class Clock:
 
 @dataclass
 class Progress:
-    """Tell what is going on now and how long it has taken: in place on a terminal, else now and then."""
+    """Shows what goes on and for how long: in one line of a terminal, else in a line every 10 seconds."""
 
     out: TextIO = field(default_factory=lambda: sys.stdout)
     clock: Clock = field(default_factory=Clock)
@@ -68,7 +68,7 @@ def wait_until(
     clock: Clock | None = None,
     interval: float = 0.05,
 ) -> None:
-    """Call ``ready`` every ``interval`` seconds until it returns None; what else it returns says why not yet.
+    """Call ``ready`` every ``interval`` seconds until it returns None; a text says why it is not ready yet.
 
     Raises:
         StackError: as soon as ``alive`` returns False, or after ``timeout`` seconds, with the last reason.
@@ -78,7 +78,7 @@ def wait_until(
     deadline = clock.now() + timeout
     while (reason := ready()) is not None:
         if not alive():
-            raise StackError(f"it ended while it was waited for ({reason})")
+            raise StackError(f"it ended before it was ready ({reason})")
         if clock.now() >= deadline:
             raise StackError(f"not ready after {timeout:.0f} s ({reason})")
         on_wait()
@@ -86,9 +86,9 @@ def wait_until(
 
 
 def not_healthy(url: str) -> str | None:
-    """Ask ``url``/health once; return None if it answers 200, else why it did not.
+    """Ask ``url``/health once; return None if it answers 200, else the reason.
 
-    A direct connection, because a proxy set in the environment must not come between local processes.
+    The connection is direct: local processes must not use a proxy that is set in the environment.
     """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
     try:

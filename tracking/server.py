@@ -1,4 +1,4 @@
-"""Run `mlflow server` in one process: python server.py, configured by MLflow's own environment variables.
+"""Run `mlflow server` in one process: python server.py. MLflow's own environment variables configure it.
 
 The command itself starts uvicorn as a child, which imports all of MLflow a second time: 4 s more until it
 answers, and 200 MB for a parent that only waits. Here uvicorn runs where the command has checked the settings
@@ -14,13 +14,13 @@ from typing import Any
 
 
 def leave(*_: object) -> None:
-    """Handle a signal where nothing is half done."""
+    """Exit at a signal, when nothing is half done."""
     sys.exit(0)
 
 
 def main() -> None:
     """Run the command; it ends with the server."""
-    # The first process of a container ignores the signals that it does not listen to.
+    # The first process of a container ignores the signals that it has no handler for.
     signal.signal(signal.SIGTERM, leave)
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     import mlflow.server
@@ -46,10 +46,10 @@ def main() -> None:
         signal.signal(signal.SIGTERM, leave)
         return uvicorn.main(list(command[3:]))
 
-    # With a job runner beside it, MLflow watches over both.
+    # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
         mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
-    # A migration that is cut short can't be taken up again.
+    # An interrupted migration can't be resumed.
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     cli(["server"])
 

@@ -1,4 +1,4 @@
-"""Code of one's own that travels with the model, through ``code_paths``."""
+"""The model's own code, which is stored with it through ``code_paths``."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Load the model of a run from an MLflow tracking server, in this process, and ask it for predictions.
+"""Load the model of a run from an MLflow tracking server into this process, and make predictions with it.
 
 python infer.py --runid RUN_ID        with MLFLOW_TRACKING_URI naming the server
 

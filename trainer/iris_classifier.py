@@ -26,7 +26,7 @@ class IrisClassifier(PythonModel):
         params: dict[str, Any] | None = None,  # noqa: ARG002 - the same
     ) -> list[str]:
         """Return a species name for each row of ``model_input``: 4 floats in cm, in the signature's order."""
-        # A bare array spares scikit-learn the check of the column names, which the signature has done.
+        # For a bare array, scikit-learn does not check the column names; the signature has checked them.
         return iris_classes(self.classifier.predict(model_input.to_numpy()))
 
 

@@ -67,7 +67,7 @@ def store_pyfunc_model(classifier: LogisticRegression, example: pd.DataFrame) ->
 
 
 def evaluate(rows: pd.DataFrame, answers: list[Any]) -> dict[str, float]:
-    """Measure species names against the rows that they were given for: ``accuracy`` and ``f1``, 0 to 1."""
+    """Compare the predicted species names with the rows: ``accuracy`` and ``f1``, 0 to 1."""
     species = iris_classes(rows["target"])
     return {
         "accuracy": float(accuracy_score(species, answers)),

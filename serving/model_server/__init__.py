@@ -1,7 +1,7 @@
 """The model server: what runs inside the baked image under Compose, and as a process without Docker.
 
 It answers the common requests on a short path of its own, and hands all others to MLflow's scoring server.
-It is imported by this name alone, with `serving/` on the module search path: a model may have modules of any
+Only this name is imported, with `serving/` on the module search path. So a model may have modules of any
 other name.
 
     __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
@@ -10,7 +10,7 @@ other name.
     pool                          the threads, and how busy they are
     short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"
     model                         the model's own predict, and its answer as JSON
-    handover                      the other path: MLflow's application; its errors are told anew
+    handover                      the other path: MLflow's application; its errors are rewritten
     refusal                       what is wrong with a request that MLflow refused, in one sentence
     metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
     settings, signature, answers  the settings; the columns of a signature; an answer

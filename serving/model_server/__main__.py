@@ -14,9 +14,9 @@ _logger = logging.getLogger("model_server")
 
 
 def main() -> int:
-    """Serve until a signal says to stop; return the exit status if it does not come to that."""
+    """Serve until a signal says to stop; return the exit status if the server can't start."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    # Until gunicorn hears it: the first process of a container ignores what it does not listen to.
+    # Until gunicorn handles it: the first process of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load_settings()
@@ -49,14 +49,15 @@ def _serve(settings: Settings) -> int:
         from model_server.app import Application
         from model_server.supervisor import Supervisor
 
-        # Without its warnings: to look for them takes half a second, and the bake has seen to the packages.
+        # Without its warnings: looking for them takes half a second, and the bake has checked the packages.
         model = load_model(settings.model_path, suppress_warnings=True)
         application = Application(model, settings)
     except Exception:
         _logger.exception("the model at %s can't be served", settings.model_path)
         return 1
-    # What lives now lives for ever; untouched by the collector, its pages stay shared. And a large request is
-    # tens of thousands of lists that no cycle holds: looking for one at every 700 took a fifth of its time.
+    # What exists now is never freed. The collector does not touch it, so its memory pages stay shared. A
+    # large request makes tens of thousands of lists without a cycle: a search at every 700 took a fifth of
+    # the request's time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException, RestException
 
 JSON = b"application/json"
-# As MLflow calls them, and one that is not in the standard.
+# MLflow's names, and one for a status that is not in the standard.
 _CODES = {400: "BAD_REQUEST", 499: "CANCELLED", 500: "INTERNAL_ERROR"}
 _LONGEST = 300
 
@@ -44,8 +44,8 @@ def too_slow(timeout: int) -> Answer:
 
 
 def raised_by_model(error: BaseException) -> Answer:
-    """Tell a refusal by the model's own code, an MlflowException with the status 400, from its failure."""
-    # What another server answered to the model is no business of the client's.
+    """Return the model's own refusal, an MlflowException with the status 400; else say that it failed."""
+    # The client must not see what another server answered to the model.
     if (
         isinstance(error, MlflowException)
         and not isinstance(error, RestException)

@@ -30,12 +30,12 @@ _LONGEST_CLASS = 64  # a longer text is no name
 
 
 class Metrics:
-    """What is counted of the requests for predictions; each metric has the model's name and version."""
+    """Counts the requests for predictions; each metric has the model's name and version."""
 
     def __init__(self, name: str, version: str, outputs: Schema | None) -> None:
         """Count for one model; its signature's outputs say whether its answers are classes."""
         labels, values = ["model", "version"], (name, version)
-        registry = CollectorRegistry()  # of which nothing is read: `written` reads the workers' files
+        registry = CollectorRegistry()  # nobody reads it: `written` reads the workers' files
         self._requests = Counter(
             "model_server_requests",
             "Requests for predictions, by status",
@@ -113,7 +113,7 @@ def written() -> bytes:
 
 
 def forget_worker(pid: int) -> None:
-    """Take what a worker that has ended had in flight out of the sum."""
+    """Remove the requests in flight of a worker that has ended from the sum."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Pool(ThreadPoolExecutor):
-    """Knows what waits and works in it, also what nobody waits for any more because it took too long."""
+    """Counts what waits and runs in it, also what nobody waits for any more because it took too long."""
 
     def __init__(self, threads: int) -> None:
         """Make a pool of so many threads."""

@@ -40,7 +40,7 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; an empty value is none, as for Compose.
+    """Read the settings; an empty value counts as not set, as for Compose.
 
     Raises:
         SettingError: if one can't be used.
@@ -70,10 +70,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def available_cpus(cgroup: Path = _CGROUP) -> int:
-    """Return the number of CPUs that this process may use: those of its affinity, and of its cgroup's quota.
+    """Return the number of CPUs that this process may use, by its affinity and its cgroup's quota.
 
-    The quota, in a container `docker run --cpus`, is that of
-    https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files or of its predecessor.
+    In a container, `docker run --cpus` sets the quota. Its files are described in
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files or are those of its predecessor.
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
     cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1

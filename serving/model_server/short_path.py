@@ -1,6 +1,6 @@
 """The short path: from the JSON of a common request straight to the DataFrame that MLflow would make of it.
 
-Whatever it is not sure of, it leaves to MLflow. What MLflow does is in its `scoring_server._parse_json_data`
+It leaves to MLflow whatever it is not sure of. MLflow's code for this is `scoring_server._parse_json_data`
 (the formats), `proto_json_utils` (the types of each) and `models.utils._enforce_schema` (the signature).
 """
 
@@ -15,7 +15,7 @@ from mlflow.types import DataType
 
 from model_server.signature import Column
 
-# What the values of a column may be: with any other type among them, MLflow converts them, or refuses them.
+# The types that a column's values may have. If there is another type, MLflow converts or refuses them.
 _TYPES: dict[DataType, frozenset[type]] = {
     DataType.double: frozenset({float, int, type(None)}),
     DataType.float: frozenset({float, type(None)}),
@@ -24,8 +24,8 @@ _TYPES: dict[DataType, frozenset[type]] = {
     DataType.boolean: frozenset({bool}),
     DataType.string: frozenset({str}),
 }
-# In a list of objects, `inputs` makes values of these types one by one; whether pandas then makes columns of
-# these types of them, or wider ones, which MLflow refuses, depends on its version.
+# In a list of objects under `inputs`, MLflow converts values of these types one by one. It depends on pandas'
+# version whether the columns then have these types or wider ones, which MLflow refuses.
 _NOT_IN_INPUT_RECORDS = {DataType.float, DataType.integer}
 
 Columns = list[Sequence[Any]]
@@ -35,7 +35,7 @@ class ShortPath:
     """Reads requests for one signature."""
 
     def __init__(self, columns: list[Column]) -> None:
-        """Take a signature's columns, of which `fits` has said that they can be read here."""
+        """Take a signature's columns, for which `fits` must have returned True."""
         self._names = [column.name for column in columns]
         self._width = len(columns)
         self._set = set(self._names)
@@ -138,7 +138,7 @@ class ShortPath:
                 except OverflowError:
                     return None
             if len(self._groups) == 1 and kind != DataType.string:
-                # A view, as a model may give the columns' index a name.
+                # A view, because a model may set the name of the columns' index.
                 return pd.DataFrame(block.T, columns=self._index.view(), copy=False)
             for position, array in zip(positions, block, strict=True):
                 arrays[position] = array

@@ -1,4 +1,4 @@
-"""The columns of a model's signature, as the other modules want them."""
+"""The columns of a model's signature, as the other modules need them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from mlflow.types import ColSpec, DataType, Schema
 
 @dataclass(frozen=True)
 class Column:
-    """One column; ``kind`` is None where it holds no scalars of one type."""
+    """One column; ``kind`` is None if it does not hold scalars of one type."""
 
     name: str
     kind: DataType | None

@@ -28,7 +28,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
         """Configure gunicorn."""
         options: dict[str, Any] = {
             "bind": [f"{self._settings.host}:{port}" for port in self._ports()],
-            # Beside a server of another version, for as long as it takes to stop that one.
+            # A server of another version may use the same port until it has stopped.
             "reuse_port": self._settings.own_port != 0,
             "workers": self._settings.workers,
             "worker_class": "model_server.worker.Worker",
@@ -39,7 +39,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "when_ready": lambda _: self._say_ready(),
             "child_exit": lambda _, worker: forget_worker(worker.pid),
-            # A worker whose event loop stands still for so long is replaced.
+            # A worker whose event loop does not run for so long is replaced.
             "timeout": self._settings.timeout + 30,
         }
         for name, value in options.items():
@@ -51,7 +51,8 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
     def _say_ready(self) -> None:
         of = self._settings
         where = f"{of.host}:{of.port}"
-        print(f"serving {of.name}, version {of.version}, on {where} with {of.workers} workers", flush=True)
+        workers = "1 worker" if of.workers == 1 else f"{of.workers} workers"
+        print(f"serving {of.name}, version {of.version}, on {where} with {workers}", flush=True)
 
     def load(self) -> Application:
         """Return the application."""

@@ -11,14 +11,14 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
-# So many seconds an open connection on which no request is under way has for one more, which ends it.
+# For so many seconds, an open connection without a request may bring one more; its answer closes it.
 _LAST_CALL = 0.5
 _POLL = 0.01
 
 
 class _Server(Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Answer all that was on its way when the signal to stop came, then go on as uvicorn does.
+        """Answer all requests that were on their way when the signal to stop came, then stop as uvicorn does.
 
         A listening socket that is closed resets the connections which nobody has accepted yet, so they are
         accepted first. Then each connection is closed after its next answer.
@@ -42,13 +42,13 @@ class _Server(Server):
 
 
 def _waiting(listener: socket) -> Iterator[socket]:
-    """Accept what waits to be."""
+    """Accept the connections that wait."""
     while True:
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
             return
-        except OSError:  # that client has gone
+        except OSError:  # that client has disconnected
             continue
         yield connection
 
@@ -69,7 +69,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     }
 
     async def _serve(self) -> None:
-        # As in the base class, but for the server.
+        # As in the base class, except for the server.
         self.config.app = self.wsgi
         server = _Server(self.config)
         asyncio.get_running_loop().add_signal_handler(
@@ -80,7 +80,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def callback_notify(self) -> None:
-        """Tell the supervisor, each second, that this worker lives; stop if the supervisor does not.
+        """Tell the supervisor each second that this worker runs; stop if the supervisor has ended.
 
         A worker all of whose threads hang in the model ends at once, and is replaced.
         """

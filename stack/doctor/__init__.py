@@ -1,1 +1,1 @@
-"""What keeps the stack from working on this machine: one line for each check, which changes nothing."""
+"""Finds what keeps the stack from working on this machine: one line for each check. It changes nothing."""

@@ -13,12 +13,12 @@ from stack.errors import StackError
 from stack.modes.docker import base_image, python_image
 from stack.modes.engine import moment
 
-# What is checked, for the line that says that it could not be, and the check.
+# The name of a check, for the line that says that the check itself failed; and the check.
 Check = tuple[str, Callable[[], Finding]]
 
 
 def check_python(found: tuple[int, int] = sys.version_info[:2]) -> Finding:
-    """Whether .venv was made with a Python that the lock holds for."""
+    """Whether .venv was made with a Python that the lock supports."""
     text = ".".join(map(str, found))
     if not (3, 11) <= found < (3, 14):
         return fix(f".venv has Python {text}: delete it, and set PYTHON to a Python 3.11, 3.12 or 3.13")
@@ -41,7 +41,7 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
     except StackError as error:
         reason = str(error)
         yield "settings", lambda: fix(reason)
-        yield "the rest", lambda: skip("ports, disk and data: not checked before the settings are right")
+        yield "the rest", lambda: skip("ports, disk and data: not checked until the settings are right")
         return
     yield "settings", lambda: state.check_names(read_env_file(), state.known_settings())
     yield from port_checks(config, docker)
@@ -54,7 +54,7 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def docker_checks(docker: Docker, *, is_wanted: bool) -> Iterator[Check]:
-    """List what concerns Docker, whatever the settings are; no more than one where it can't be used."""
+    """List the checks of Docker that need no settings; fewer if Docker can't be used."""
     yield "Docker engine", lambda: engine.check_engine(docker, is_wanted=is_wanted)
     if docker.command and not docker.is_podman:
         yield "Compose", lambda: engine.check_compose(docker)
@@ -98,7 +98,7 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
 
 
 def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> Iterator[Check]:
-    """List what concerns this stack's images and volume."""
+    """List the checks of this stack's images and volume."""
     base, volume = base_image(config), f"{config.project}_mlflow"
     has_base = not ask("image", "inspect", base).error
 
@@ -119,7 +119,7 @@ def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> I
 
 
 def find(name: str, check: Callable[[], Finding]) -> Finding:
-    """Make a check; one that fails itself says so in its line, so that the others are made all the same."""
+    """Make a check; if it fails itself, say so in its line and go on."""
     try:
         return check()
     except Exception as error:
@@ -128,7 +128,7 @@ def find(name: str, check: Callable[[], Finding]) -> Finding:
 
 def examine(mode: str | None, environ: Mapping[str, str]) -> int:
     """Print a line for each check; return 1 if there is something to be fixed, else 0."""
-    # scripts/lib.sh keeps what the shell itself has: for the stack's own requests it sets another.
+    # scripts/lib.sh keeps the shell's own value here, because it sets another for the stack's requests.
     given = environ.get("SHELL_NO_PROXY", "")
     to_fix = 0
     try:
@@ -136,7 +136,7 @@ def examine(mode: str | None, environ: Mapping[str, str]) -> int:
             finding = find(name, check)
             to_fix += finding.state == "fix"
             print(finding, flush=True)
-    except BrokenPipeError:  # as with `| head`; what is still to be written at the end would fail again
+    except BrokenPipeError:  # as with `| head`; the output that is left would fail again at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return int(to_fix > 0)

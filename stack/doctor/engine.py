@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from stack.doctor.finding import Finding, fix, ok, skip
 
-# docker-compose.yml sets `start_interval`, which is of the engine's API 1.44, Docker Engine 25: for an older
+# docker-compose.yml sets `start_interval`, which needs the engine's API 1.44: Docker Engine 25. On an older
 # engine, Compose 2.24 and newer refuse to create the container (docker/compose#10939, #11360).
 _ENGINE = (25, 0, 0)
-# The first that knows `depends_on.required`; an older one refuses the whole file (docker/compose#10804).
+# The first version with `depends_on.required`; an older one refuses the whole file (docker/compose#10804).
 _COMPOSE = (2, 20, 2)
 _PATIENCE = 10
 _DEFAULT_SOCKET = "/var/run/docker.sock"
@@ -34,10 +34,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Docker:
-    """All that was asked of Docker. ``error`` says why no engine answers; empty if one does.
+    """Docker's answers to all questions. ``error`` says why no engine answers; empty if one does.
 
-    ``command`` is what `docker --version` says; empty if there is no such command. ``endpoint`` is where the
-    command looks for the engine. ``asked`` and ``answered`` are the host's time around the engine's answer.
+    ``command`` is the output of `docker --version`; empty if there is no such command. ``endpoint`` is where
+    the command looks for the engine. ``asked`` and ``answered`` are the host's times around its answer.
     """
 
     command: str = ""
@@ -51,28 +51,28 @@ class Docker:
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is a Docker engine, of whatever age."""
+        """Whether there is a Docker engine, of any version."""
         return bool(self.command) and not self.error and not self.is_podman
 
     @property
     def is_podman(self) -> bool:
-        """Whether it is Podman, by its own command under Docker's name or behind its socket."""
+        """Whether it is Podman: its command under Docker's name, or its engine behind Docker's socket."""
         return "podman" in f"{self.command} {json.dumps(self.version)}".lower()
 
     @property
     def is_in_a_machine(self) -> bool:
-        """Whether the engine runs in a virtual machine of its own: its files and sockets are not ours."""
+        """Whether the engine runs in a virtual machine, so its files and sockets are not this machine's."""
         return sys.platform == "darwin" or self.info.get("OperatingSystem") == "Docker Desktop"
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether the engine is another machine's."""
+        """Whether the engine is on another machine."""
         parts = urlsplit(self.endpoint)
         return parts.scheme in ("tcp", "ssh", "http", "https") and parts.hostname not in _OWN_NAMES
 
     @property
     def is_local(self) -> bool:
-        """Whether the engine's files are this machine's."""
+        """Whether the engine's files are on this machine."""
         return not self.is_in_a_machine and not self.is_elsewhere
 
 
@@ -90,13 +90,13 @@ def ask(*arguments: str) -> Answer:
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines()]
         told = [line for line in lines if line and not line.startswith("WARNING")]
-        # The first says what is wrong; the usage of the command may follow.
+        # The first line says what is wrong; the usage of the command may follow.
         return Answer("", told[0] if told else f"it ended with status {done.returncode}")
     return Answer(done.stdout.strip())
 
 
 def look_at_docker(ask: Callable[..., Answer] = ask) -> Docker:
-    """Ask Docker what the checks need; no more than its name where no engine answers."""
+    """Ask Docker what the checks need; less if no engine answers."""
     command = ask("--version")
     if command.error:
         return Docker()
@@ -108,22 +108,22 @@ def look_at_docker(ask: Callable[..., Answer] = ask) -> Docker:
     if info.error:
         return Docker(command.output, info.error, endpoint, compose=compose)
     known = _read(info)
-    if problems := known.get("ServerErrors"):  # older commands succeed all the same
+    if problems := known.get("ServerErrors"):  # older commands succeed anyway
         return Docker(command.output, "; ".join(problems), endpoint, compose=compose)
     version = _read(ask("version", "--format={{json .}}"))
     return Docker(command.output, "", endpoint, version, known, compose, asked, answered)
 
 
 def check_engine(docker: Docker, *, is_wanted: bool = False) -> Finding:
-    """Whether an engine answers that is new enough; with ``is_wanted``, that there is no Docker is wrong."""
+    """Whether an engine answers that is new enough; with ``is_wanted``, a missing Docker is to be fixed."""
     if not docker.command:
         if is_wanted:
             return fix(f"Docker is not installed: install Docker Engine 25 or newer, {_NATIVE}")
         return skip("Docker is not installed: without it, ./scripts/up --native works")
     if docker.is_podman:
         return fix(
-            f"what answers as Docker is Podman, and Compose refuses this stack's health checks on it: use a"
-            f" Docker engine, {_NATIVE}"
+            f"Podman answers as Docker, but Compose refuses this stack's health checks on it: use a Docker"
+            f" engine, {_NATIVE}"
         )
     if "permission denied" in docker.error.lower():
         return fix(
@@ -145,7 +145,7 @@ def check_engine(docker: Docker, *, is_wanted: bool = False) -> Finding:
 
 
 def check_compose(docker: Docker) -> Finding:
-    """Whether Compose is there and knows what docker-compose.yml says."""
+    """Whether Compose is installed, and new enough for docker-compose.yml."""
     version = docker.compose.output
     if not version:
         return fix(f"docker compose does not work: install Docker's Compose plugin, {_NATIVE}")
@@ -159,11 +159,11 @@ def check_compose(docker: Docker) -> Finding:
 
 
 def check_socket(docker: Docker, setting: str | None) -> Finding:
-    """Whether the socket that `deploy` gets, by the ``setting`` DOCKER_SOCKET, is the engine's."""
+    """Whether the socket that `deploy` gets is the engine's; ``setting`` is DOCKER_SOCKET."""
     given = setting or _DEFAULT_SOCKET
     if docker.is_elsewhere:
         return fix(
-            f"the Docker engine is another machine's ({docker.endpoint}), which has neither this directory"
+            f"the Docker engine is on another machine ({docker.endpoint}), which has neither this directory"
             f" nor these ports: unset DOCKER_HOST or choose another docker context, {_NATIVE}"
         )
     if docker.is_in_a_machine:
@@ -171,7 +171,7 @@ def check_socket(docker: Docker, setting: str | None) -> Finding:
     parts = urlsplit(docker.endpoint)
     if parts.scheme == "unix" and os.path.realpath(parts.path) != os.path.realpath(given):
         return fix(
-            f"the engine's socket is {parts.path}, and deploy would be given {given}: set"
+            f"the engine's socket is {parts.path}, but deploy would get {given}: set"
             f" DOCKER_SOCKET={parts.path} in .env"
         )
     return ok(f"the engine's socket is {given}")
@@ -179,7 +179,7 @@ def check_socket(docker: Docker, setting: str | None) -> Finding:
 
 @dataclass(frozen=True)
 class Publisher:
-    """A running container that publishes a port, and the Compose project that it is of, if it is of one."""
+    """A running container that publishes a port, and its Compose project, if it has one."""
 
     container: str
     project: str

@@ -6,13 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: it is fine, or what to do about it; "-" where there was nothing to check, and why."""
+    """One line: "ok", or "fix" and what to do, or "-" and why it was not checked."""
 
     state: Literal["ok", "fix", "-"]
     text: str
 
     def __str__(self) -> str:
-        """Write it as one line, also where the text quotes what a program said in several."""
+        """Write it as one line, even if the text quotes several lines of a program."""
         return f"{self.state:<5} {' '.join(self.text.split())}"
 
 

@@ -15,21 +15,21 @@ from stack.doctor.engine import Publisher
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.modes.preflight import NEEDED_BYTES, port_error
 
-# All images of the stack take 1.2 GB, and the layers that they are built from about as much again.
+# All images of the stack take 1.2 GB, and the layers that they are built from take about as much.
 _NEEDED_BY_DOCKER = 3 * 1024**3
 _TOLERANCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who listens on a port: ids of processes, empty where they are another user's, and that user's id."""
+    """Who listens on a port: the processes' ids, empty if they are another user's; and that user's id."""
 
     pids: tuple[int, ...]
     user: int
 
 
 def who_listens(port: int, proc: Path = Path("/proc")) -> Listener | None:
-    """Find who listens on a TCP port of this machine; None if nobody does, or where there is no /proc."""
+    """Find who listens on a TCP port of this machine; None if nobody does, or if there is no /proc."""
     users = {}
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ def who_listens(port: int, proc: Path = Path("/proc")) -> Listener | None:
 
 
 def _files_of(process: Path) -> Iterator[str]:
-    with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
         for file in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
                 yield str(file.readlink())
@@ -55,7 +55,7 @@ def is_taken(port: int) -> bool:
     error = port_error(port)
     if error and error.errno != errno.EACCES:
         return True
-    # On macOS, one may listen beside a server that has the port on all addresses.
+    # On macOS, a program may listen beside a server that has the port on all addresses.
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -64,7 +64,7 @@ def is_taken(port: int) -> bool:
 def check_port(
     setting: str, port: int, *, container: Publisher | None, project: str, own: Collection[int]
 ) -> Finding:
-    """Whether the port is free, or else who has it.
+    """Whether the port is free, or who has it.
 
     ``container`` is the one that publishes the port, ``own`` holds the ids of the stack's local processes.
     """
@@ -105,7 +105,7 @@ def _user(number: int) -> str:
 
 
 def check_disk(what: str, directory: Path, needed: int, remedy: str) -> Finding:
-    """Whether there is room where ``directory`` is, or will be made."""
+    """Whether the disk has room where ``directory`` is or will be made."""
     while not directory.exists():
         directory = directory.parent
     free = shutil.disk_usage(directory).free
@@ -123,9 +123,9 @@ def check_home_disk(home: Path) -> Finding:
 
 
 def check_docker_disk(root: str, *, is_local: bool) -> Finding:
-    """Whether there is room for images where the engine keeps them, its ``DockerRootDir``."""
+    """Whether there is room for images in the engine's ``DockerRootDir``."""
     if not is_local or not Path(root).exists():
-        return skip("Docker's disk: it is not of this machine; docker system df says what is used")
+        return skip("Docker's disk is not on this machine; docker system df shows what is used")
     return check_disk(
         f"Docker's data {root}",
         Path(root),
@@ -139,7 +139,7 @@ def _size(number: int) -> str:
 
 
 def newest_change(checkout: Path) -> tuple[datetime, str]:
-    """Return the latest moment that this checkout knows of, and by what: a file, or the last commit."""
+    """Return the latest moment that this checkout knows of, and what happened then."""
     files = [path for pattern in ("*", "lock/*", "stack/*") for path in checkout.glob(pattern)]
     newest = max(files, key=lambda path: path.lstat().st_mtime)
     moments = [(datetime.fromtimestamp(newest.lstat().st_mtime, UTC), f"{newest} was changed")]
@@ -155,20 +155,23 @@ def check_clock(now: datetime, newest: tuple[datetime, str]) -> Finding:
     moment, what = newest
     if now + _TOLERANCE < moment:
         return fix(
-            f"this machine's clock is behind: it says {_time(now)}, and {what} at {_time(moment)}: set it,"
+            f"this machine's clock is behind: it says {_time(now)}, but {what} at {_time(moment)}: set it,"
             " for example by sudo timedatectl set-ntp true"
         )
     return ok(f"this machine's clock says {_time(now)}")
 
 
 def check_engine_clock(asked: datetime, engine: datetime, answered: datetime) -> Finding:
-    """Whether the engine's clock, which containers see, is this machine's: in a virtual machine it drifts."""
+    """Whether the engine's clock, which containers see, agrees with this machine's.
+
+    In a virtual machine, it may drift.
+    """
     off = max(asked - engine, engine - answered)
     if off > _TOLERANCE:
         which = "behind" if engine < asked else "ahead of"
         return fix(
-            f"the Docker engine's clock is {off.total_seconds():.0f} s {which} this machine's: set both by"
-            " the network's time; Docker Desktop does that when it is restarted"
+            f"the Docker engine's clock is {off.total_seconds():.0f} s {which} this machine's: set both"
+            " from the network's time; Docker Desktop does that when it is restarted"
         )
     return ok("the engine's clock agrees with this machine's")
 

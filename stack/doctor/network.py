@@ -21,7 +21,7 @@ def _through_proxy(hosts: tuple[str, ...], no_proxy: str) -> list[str]:
 
 
 def check_shell_proxy(environ: Mapping[str, str]) -> Finding:
-    """Whether a proxy of the user's shell leaves requests to this machine's own ports alone."""
+    """Whether requests to this machine's own ports avoid a proxy of the user's shell."""
     named = [name for name in _PROXIES if environ.get(name)]
     if not named:
         return ok("no proxy is set in this shell")
@@ -40,20 +40,20 @@ def check_shell_proxy(environ: Mapping[str, str]) -> Finding:
 def check_engine_proxy(
     environ: Mapping[str, str], info: Mapping[str, Any], *, has_base_image: bool
 ) -> Finding:
-    """Whether the engine, which does not see the shell's proxy, has one to pull the first image by."""
+    """Whether the engine has a proxy to pull the first image through; it does not see the shell's."""
     named = [name for name in _PROXIES if environ.get(name)]
     if named and not has_base_image and not (info.get("HttpProxy") or info.get("HttpsProxy")):
         return fix(
-            f"{named[0]} is set in this shell, and the Docker engine, which pulls the images, has no proxy:"
+            f"{named[0]} is set in this shell, but the Docker engine, which pulls the images, has no proxy:"
             ' set "proxies" in its daemon.json and restart it (docs.docker.com/engine/daemon/proxy)'
         )
-    return ok("the engine needs no proxy that it does not have")
+    return ok("the engine has the proxy that it needs, or needs none")
 
 
 def check_tracking(url: str, *, is_own: bool, host: str | None = None) -> Finding:
-    """Whether the tracking server at ``url`` answers as clients ask it, by its API and with their ``host``.
+    """Whether the tracking server at ``url`` answers a client's request to its API, sent to ``host``.
 
-    Its health check alone does not tell: it is answered whatever the host is.
+    Its health check is not enough: the server answers that for any host.
     """
     name = f"the tracking server {url}"
     if is_own and not_healthy(url):
@@ -65,7 +65,7 @@ def check_tracking(url: str, *, is_own: bool, host: str | None = None) -> Findin
         reason = type(error).__name__
         if is_own:
             return fix(
-                f"{name} is healthy, and a client's request fails ({reason}): if a proxy is set, NO_PROXY"
+                f"{name} is healthy, but a client's request fails ({reason}): if a proxy is set, NO_PROXY"
                 " must name localhost and 127.0.0.1"
             )
         return fix(f"{name} does not answer ({reason}): start it, or correct MLFLOW_TRACKING_URI")
@@ -87,4 +87,4 @@ def judge_answer(name: str, status: int, host: str) -> Finding:
         return fix(
             f"{name} wants a password (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
-    return fix(f"{name} answers with status {status}: its log says why, or a proxy answered: see NO_PROXY")
+    return fix(f"{name} answers with status {status}: see its log; if a proxy answered instead, see NO_PROXY")

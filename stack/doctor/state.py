@@ -1,4 +1,4 @@
-"""What was set and what earlier runs have left: .env, the state directory, the database."""
+"""The settings and what earlier runs left: .env, the state directory, the database."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
 _REVISION = "SELECT version_num FROM alembic_version"
-# Run in a container, as whose user the volume can be read. It prints nothing if there is no database yet.
+# It runs in a container, whose user can read the volume. It prints nothing if there is no database yet.
 _READ_REVISION = f"""
 import pathlib, sqlite3, sys
 if pathlib.Path("/mlflow/mlflow.db").exists():
@@ -32,7 +32,7 @@ if pathlib.Path("/mlflow/mlflow.db").exists():
 
 
 def known_settings(checkout: Path = CHECKOUT) -> set[str]:
-    """Return the names that something reads: .env.example and the Compose files, overrides too, say which."""
+    """Return the names that something reads, from .env.example and the Compose files, overrides too."""
     example = (checkout / ".env.example").read_text()
     known = set(re.findall(r"^#? ?([A-Za-z_]+)=", example, re.MULTILINE))
     for file in (*checkout.glob("docker-compose*.y*ml"), *checkout.glob("compose*.y*ml")):
@@ -41,7 +41,7 @@ def known_settings(checkout: Path = CHECKOUT) -> set[str]:
 
 
 def check_names(names: Collection[str], known: set[str]) -> Finding:
-    """Whether each name in .env is one that something reads: a misspelt one is ignored, without a word."""
+    """Whether something reads each name in .env: a misspelt name would be ignored silently."""
     unread = []
     for name in names:
         if name in known or name.lower().endswith("_proxy"):
@@ -51,7 +51,8 @@ def check_names(names: Collection[str], known: set[str]) -> Finding:
         elif name.startswith(_OURS):
             unread.append(name)
     if unread:
-        return fix(f".env sets what nothing reads: {', '.join(unread)}: .env.example has the right names")
+        listed = ", ".join(unread)
+        return fix(f".env sets names that nothing reads: {listed}: .env.example has the right names")
     return ok(f"settings: .env sets {', '.join(names)}" if names else "settings: .env sets nothing")
 
 
@@ -67,7 +68,7 @@ def own_processes(home: Path) -> set[int]:
 
 
 def left_over(home: Path) -> list[str]:
-    """Return the names of the parts that run although what started them is gone."""
+    """Return the names of the parts that still run although the process that started them has ended."""
     names = []
     watched = Process(home, "up").is_running()
     for name in STOP_ORDER:
@@ -79,27 +80,30 @@ def left_over(home: Path) -> list[str]:
 
 
 def check_home(home: Path) -> Finding:
-    """Whether the state directory is the stack's, and holds nothing that was left half done."""
+    """Whether the state directory is the stack's, and whether a killed run left something there."""
     if not home.exists():
         return ok(f"the state directory {home} will be made by ./scripts/up --native")
     if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         return fix(
-            f"the state directory {home} can't be written to: make it so, or set STACK_HOME to another"
+            f"the state directory {home} can't be written to: make it writable, or set STACK_HOME to another"
         )
     if not (home / MARKER).exists() and any(home.iterdir()):
         return fix(f"the state directory {home} holds other files: set STACK_HOME to an empty directory")
     if names := left_over(home):
-        return fix(f"left running by an ./scripts/up that was killed: {', '.join(names)}: run ./scripts/down")
+        return fix(
+            f"still running after ./scripts/up was killed: {', '.join(names)}: run ./scripts/up to go on,"
+            " or ./scripts/down"
+        )
     partial = sorted(home.glob("models/*/*.partial"))
     if partial and not Process(home, "switch").is_running():
-        return fix(f"a deployment that was killed has left {', '.join(map(str, partial))}: delete it")
+        return fix(f"a killed deployment has left {', '.join(map(str, partial))}: delete it")
     return ok(f"the state directory is {home}")
 
 
 def known_revisions(migrations: Path | None = None) -> dict[str, str | None]:
     """Return each revision of the database that the installed MLflow knows, with the one before it.
 
-    Read from its files, because to import MLflow takes seconds.
+    They are read from its files, because importing MLflow takes seconds.
     """
     if migrations is None:
         found = importlib.util.find_spec("mlflow")
@@ -118,7 +122,7 @@ def known_revisions(migrations: Path | None = None) -> dict[str, str | None]:
 def judge_database(
     what: str, revision: str, known: dict[str, str | None], upgrade: str, delete: str
 ) -> Finding:
-    """Whether the database is of the revision that the installed MLflow wants: it starts on no other."""
+    """Whether the database has the revision that the installed MLflow needs: MLflow starts with no other."""
     if not known:
         return skip(f"{what}: the installed MLflow's migrations were not found")
     if revision not in known:
@@ -128,11 +132,11 @@ def judge_database(
         )
     if revision in known.values():
         return fix(f"{what} was made by an MLflow older than {version('mlflow')}: back it up, then {upgrade}")
-    return ok(f"{what} is as MLflow {version('mlflow')} wants it")
+    return ok(f"{what} has the revision that MLflow {version('mlflow')} needs")
 
 
 def check_native_database(home: Path, known: dict[str, str | None]) -> Finding:
-    """Look at the database in the state directory; it is opened to be read only."""
+    """Look at the database in the state directory; it is opened read-only."""
     file = home / "mlflow.db"
     what = f"the database {file}"
     if not file.exists():

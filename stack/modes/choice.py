@@ -1,4 +1,4 @@
-"""Which of the two modes a command is for."""
+"""Chooses the mode that a command is for."""
 
 from stack.config import Config
 from stack.errors import StackError
@@ -9,7 +9,7 @@ from stack.modes.native import Native
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
-    """Return the mode of that name, or else that of the stack which runs on this machine.
+    """Return the mode of that name or, without a name, of the stack that runs on this machine.
 
     Raises:
         StackError: if none is named and none runs.

@@ -32,13 +32,13 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
 def come_up_command(config: Config) -> list[str]:
     """Build the command line that starts the stack; `deploy` starts `serving`.
 
-    Compose leaves alone what is not named. A healthy model server goes on serving.
+    Compose changes only the services that are named, so a healthy model server keeps serving.
     """
     return compose_command(config, "up", "--detach", "tracking", *_ONE_SHOTS)
 
 
 def logs_command(config: Config, since: datetime) -> list[str]:
-    """Build the command line that shows what all services log from a moment on, until it is ended."""
+    """Build the command line that follows the logs of all services from a moment on."""
     return compose_command(config, "logs", "--follow", f"--since={since:%Y-%m-%dT%H:%M:%SZ}")
 
 
@@ -52,12 +52,12 @@ def service_containers(config: Config, service: str) -> list[dict[str, Any]]:
 
 
 def up(config: Config, *, detach: bool) -> None:
-    """Bring the stack up; return when it was asked to stop or, with ``detach``, when it answers.
+    """Bring the stack up; return when asked to stop or, with ``detach``, when it answers.
 
     On a stack that runs, train and deploy what has changed.
 
     Raises:
-        StackError: if Compose, the training or the deployment failed. What runs goes on running.
+        StackError: if Compose, the training or the deployment failed. What runs keeps running.
 
     """
     interruption = Interruption()
@@ -65,7 +65,7 @@ def up(config: Config, *, detach: bool) -> None:
     since = datetime.now(UTC)
     if subprocess.run(come_up_command(config)).returncode != 0:
         interruption.check()
-        raise StackError("Compose did not start the stack, see above; ./scripts/doctor looks for the cause")
+        raise StackError("Compose did not start the stack, see above; run ./scripts/doctor to find the cause")
     try:
         if detach:
             _wait_for_one_shots(config, interruption.check)
@@ -84,7 +84,7 @@ def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
         print(up_text(config, "Ctrl-C"), flush=True)
         wait_until(lambda: "up", timeout=math.inf, on_wait=interruption.check)
     except KeyboardInterrupt:
-        run(compose_command(config, "stop", *SERVICES))  # without their names, not `serving`: its scale is 0
+        run(compose_command(config, "stop", *SERVICES))  # `serving` must be named: its scale is 0
         print("==> stopped", flush=True)
     finally:
         logs.terminate()
@@ -92,12 +92,12 @@ def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
 
 
 def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
-    """Return when training and deployment have ended well; StackError, with the end of its log, if not."""
+    """Return when training and deployment have succeeded; StackError, with the log's end, if one fails."""
     failed = []
     for name in _ONE_SHOTS:
         for found in service_containers(config, name):
             waits = ["docker", "wait", found["Id"]]
-            # A terminal's Ctrl-C is for this process, and not for that one.
+            # In a session of its own, it does not get the terminal's Ctrl-C.
             ended = subprocess.Popen(waits, stdout=subprocess.PIPE, text=True, start_new_session=True)
             try:
                 wait_until(
@@ -112,13 +112,13 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
                 since = f"--since={found['State']['StartedAt']}"
                 log = run(["docker", "logs", f"--tail={_LOG_LINES}", since, found["Id"]])
                 lines = "\n    ".join((log.stdout + log.stderr).splitlines())
-                failed.append(f"{name} ended with exit {status.strip()}. The end of its log:\n    {lines}")
+                failed.append(f"{name} ended with status {status.strip()}. The end of its log:\n    {lines}")
     if failed:
         raise StackError("\n".join(failed))
 
 
 def down(config: Config, *, volumes: bool) -> None:
-    """Stop and remove what `up` started and, with ``volumes``, the data; with no engine, there is nothing.
+    """Stop and remove what `up` started and, with ``volumes``, the data; without an engine, do nothing.
 
     Raises:
         StackError: if Compose fails.
@@ -127,13 +127,11 @@ def down(config: Config, *, volumes: bool) -> None:
     if engine_answers() and _is_there(config):
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
-            raise StackError(
-                "Compose did not take the stack down, see above; mend the cause, and run it again"
-            )
+            raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
 
 
 def _is_there(config: Config) -> bool:
-    """Whether the engine has anything of this stack; Compose warns if it is to remove nothing."""
+    """Whether the engine has anything of this stack; Compose warns if there is nothing to remove."""
     only = f"--filter=label=com.docker.compose.project={config.project}"
     listed = (["container", "ls", "--all"], ["network", "ls"], ["volume", "ls"])
     return any(run(["docker", *kind, "--quiet", only]).stdout for kind in listed)

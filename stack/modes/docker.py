@@ -1,6 +1,6 @@
 """How a version is baked and served with Docker: an image by MLflow's build-docker, a Compose service.
 
-How the other parts are started with Docker, docker-compose.yml says.
+docker-compose.yml says how the other parts are started.
 """
 
 import math
@@ -36,7 +36,7 @@ def base_image(config: Config) -> str:
 def python_image() -> str:
     """Name the image that the Dockerfile's images start from."""
     found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
-    assert found  # noqa: S101 - tests/unit/test_repository.py sees to it
+    assert found  # noqa: S101 - tests/unit/test_repository.py checks it
     return found[1]
 
 
@@ -46,23 +46,23 @@ def image(config: Config, version: str) -> str:
 
 
 def start_command(config: Config, service: str, *options: str) -> list[str]:
-    """Build the command line that starts `serving` or `trial`, alone; it is not waited for."""
+    """Build the command line that starts only `serving` or `trial`, without waiting for it."""
     return compose_command(config, "up", "--detach", "--no-deps", f"--scale={service}=1", *options, service)
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
-    """Build the command line of a bake: build-docker's, but for a platform of ours, and without a network."""
+    """Build the command line of a bake: like build-docker's, but for our platform and without a network."""
     options = (f"--platform={platform}", "--network=none", f"--tag={name}", f"--file={context}/Dockerfile")
     return ["docker", "build", *options, context]
 
 
 def lock_name(config: Config) -> str:
-    """Name the container that is there while a deployment is at work."""
+    """Name the container that exists while a deployment runs."""
     return f"{config.project}-deploying"
 
 
 def lock_command(config: Config) -> list[str]:
-    """Build the command line of that container: it writes what it reads, until its input ends."""
+    """Build the command line of that container: it echoes its input until that ends."""
     options = ("--rm", "--interactive", "--pull=never", "--network=none", "--entrypoint=cat")
     return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
@@ -87,11 +87,11 @@ class Docker:
 
     @property
     def starts_beside(self) -> bool:
-        """A published port belongs to one container."""
+        """Not here: only one container can have a published port."""
         return False
 
     def bake(self, version: str) -> None:
-        """Make the version's image with MLflow's build-docker; it gets its tag only when it is complete.
+        """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete.
 
         MLflow's tracking URI must be set.
         """
@@ -101,7 +101,7 @@ class Docker:
         base, name = base_image(self.config), image(self.config, version)
         found, replaced = find_image(base), find_image(name)
         if not found:
-            raise StackError(f"the image {base} to bake on does not exist; run: docker compose build")
+            raise StackError(f"the base image {base} does not exist; run: docker compose build")
 
         def build(context_dir: str, image_name: str, _network: str | None = None) -> None:
             built = run(build_command(image_name, found.platform, context_dir))
@@ -116,12 +116,12 @@ class Docker:
             raise TrackingError.because(self.config.tracking_url, error) from error
         made = find_image(name)
         if replaced and made and made.identity != replaced.identity:
-            # It would stay as a nameless image. Docker refuses while a container still needs it.
+            # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
             run(["docker", "image", "rm", replaced.identity])
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other deployments away, on this machine or in the service `deploy`."""
+        """Keep out other deployments, on this machine or in the service `deploy`."""
         is_on_host = self.config.container_url is None
         if is_on_host and not engine_answers():
             raise StackError("no Docker engine answers; start it, or use --native")
@@ -133,11 +133,11 @@ class Docker:
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the container in which a deployment that was killed tried a version out."""
+        """Remove the container of `trial` that a killed deployment left."""
         self._remove("trial")
 
     def image_id(self, version: str) -> str:
-        """Return the id of the version's image; nothing if its base image is not that of today."""
+        """Return the id of the version's image; empty if it lies on another base image than today's."""
         found, base = find_image(image(self.config, version)), find_image(base_image(self.config))
         below = base.layers if base else []
         return found.identity if found and found.layers[: len(below)] == below else ""
@@ -170,16 +170,17 @@ class Docker:
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
         found = [found for found in self._containers("serving") if found["State"]["Running"]]
-        if len(found) != 1:  # 2 where a deployment was killed while it replaced one by another
+        if len(found) != 1:  # 2 if a deployment was killed while it replaced one
             return None
         name, _, version = found[0]["Config"]["Image"].partition("/")[2].rpartition(":")
         is_healthy = not_healthy(self._url("serving")) is None
         return Served(name, version, found[0]["Image"], is_healthy)
 
     def is_current(self) -> bool:
-        """Whether Compose would leave the container of `serving` as it is, if it were to start it now.
+        """Whether Compose would keep the container of `serving` if it started that service now.
 
-        Each version of Compose has its own way to compare, so another one's container counts as current.
+        Each version of Compose compares in its own way, so the container of another version counts as
+        current.
         """
         [found] = self._containers("serving")
         made_by = found["Config"]["Labels"]["com.docker.compose.version"]
@@ -200,13 +201,13 @@ class Docker:
         return next((it for it in versions if it.isdigit() and self.image_id(it) == last.identity), None)
 
     def baked_versions(self) -> list[str]:
-        """Return the versions that there are images of."""
+        """Return the versions that have an image."""
         name = image(self.config, "")[:-1]
         tags = run(["docker", "image", "ls", "--format={{.Tag}}", name]).stdout.split()
         return [tag for tag in tags if tag.isdigit()]
 
     def discard(self, version: str) -> None:
-        """Remove the version's image, unless a container was made from it, by whomever."""
+        """Remove the version's image, unless a container of it exists, whoever made that."""
         name = image(self.config, version)
         if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
             run(["docker", "image", "rm", name])
@@ -221,7 +222,7 @@ class Docker:
                 wait_until(lambda: "training" if runs() else None, timeout=math.inf, on_wait=on_wait)
 
     def _training_to_begin(self) -> str | None:
-        """Say that the trainer has not been started since `deploy` was, a moment before or after it."""
+        """Return "not started" until the trainer has started, at about the same time as `deploy`."""
         trainer, deploy = self._containers("trainer"), self._containers("deploy")
         if not trainer or not deploy:
             return None
@@ -260,7 +261,7 @@ class Docker:
     def _wait_healthy(self, service: str) -> str:
         """Return the URL at which it answers."""
         url = self._url(service)
-        # Compose's --wait takes up to a second more: it asks twice a second, and so does the health check.
+        # Compose's --wait would take up to a second longer: it asks twice a second, like the health check.
         with watch([found["Id"] for found in self._containers(service)]) as runs:
             wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
         return url
@@ -277,7 +278,8 @@ class Docker:
         environment = compose_environment(self.config, version)
         log = run(compose_command(self.config, "logs", "--no-color", "--tail=20", service), environment)
         return StackError(
-            f"{image(self.config, version)} did not become healthy as {service}; its log ends:\n"
+            f"the model server of {image(self.config, version)} fails to start (as {service});"
+            f" the end of its log:\n"
             f"{log.stdout}{why}"
         )
 
@@ -287,9 +289,9 @@ class Docker:
 
 
 def _memory(container: str) -> int:
-    """Return how many bytes the processes of a container hold, by its cgroup; 0 if it does not tell.
+    """Return how many bytes the processes of a container hold, by its cgroup; 0 if unknown.
 
-    The file is that of https://docs.kernel.org/admin-guide/cgroup-v2.html or of its predecessor.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html or its predecessor describes the file.
     """
     files = ("/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory/memory.stat")
     told = run(["docker", "exec", container, "cat", *files]).stdout

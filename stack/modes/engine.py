@@ -1,4 +1,4 @@
-"""The Docker engine, as far as it is asked by this project: commands, images, containers, and a lock."""
+"""The Docker engine, as far as this project uses it: commands, images, containers, and a lock."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def engine_answers() -> bool:
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with more environment variables; its output is kept."""
-    # A session of its own keeps a terminal's Ctrl-C from it: a switch is finished or undone, not cut short.
+    # In a session of its own, it does not get the terminal's Ctrl-C: a switch is finished or undone.
     return subprocess.run(
         command,
         env={**os.environ, **(environment or {})},
@@ -39,7 +39,7 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
 
-    And its names, and when it was last given one.
+    And its names, and when it last got one.
     """
 
     identity: str
@@ -76,7 +76,7 @@ def containers(*labels: str) -> list[dict[str, Any]]:
     filters = [f"--filter=label={label}" for label in labels]
     listed = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters])
     if listed.returncode != 0:
-        raise StackError(f"the Docker engine can't be asked ({listed.stderr.strip()}); see that it runs")
+        raise StackError(f"the Docker engine does not answer ({listed.stderr.strip()}); start it")
     found = listed.stdout.split()
     if not found:
         return []
@@ -86,7 +86,7 @@ def containers(*labels: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def watch(identities: list[str]) -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether one of these containers runs; one that is restarted has ended."""
+    """Yield a function that says whether one of these containers runs; a restarted one counts as ended."""
     waiting = subprocess.Popen(["docker", "wait", *identities], stdout=subprocess.DEVNULL)
     try:
         yield lambda: waiting.poll() is None
@@ -101,10 +101,10 @@ def moment(text: str) -> datetime:
 
 
 class Lock:
-    """A lock that counts for all clients of one engine, in containers or not: a container of a certain name.
+    """A lock for all clients of one engine, on the host or in containers: a container with a fixed name.
 
-    ``command`` starts it, and it lives as long as its standard input, that is, as long as this process and
-    the commands that it has run: one of those may outlive it, if it is killed.
+    ``command`` starts it. It runs until its standard input is closed: when this process and the commands that
+    it has started have ended.
     """
 
     def __init__(self, name: str, command: list[str]) -> None:
@@ -121,17 +121,17 @@ class Lock:
                 wait_until(self._held_by_another, timeout=5, interval=0.2)
             if self._holder or is_last or self._state() == "running":
                 break
-            # Whoever made it was killed before it ran, or ended with the engine.
+            # The process that made it, or the engine, was killed before it ran.
             run(["docker", "rm", "--force", self._name])
         if not self._holder and self._state() == "running":
             raise StackError(
-                f"another deployment is at work (it holds the container {self._name}); wait for it to end"
+                f"another deployment is running (it holds the container {self._name}); wait until it ends"
             )
         if not self._holder:
-            raise StackError(f"can't start a container: {self._error}; see to it, then run this again")
+            raise StackError(f"can't start a container: {self._error}; remove the cause, then run this again")
 
     def release(self) -> None:
-        """Let the container end, and wait for that."""
+        """End the container, and wait until it has ended."""
         if self._holder:
             self._holder.communicate()
 

@@ -9,7 +9,7 @@ _PROC = Path("/proc")
 
 
 def is_free(needed: int, proc: Path = _PROC) -> bool:
-    """Whether so many bytes are free without swapping, by the kernel's estimate; true where there is none."""
+    """Whether so many bytes are free without swapping; true if the kernel gives no estimate."""
     try:
         found = re.search(r"^MemAvailable:\s+(\d+) kB", (proc / "meminfo").read_text(), re.MULTILINE)
     except OSError:  # not on macOS
@@ -18,10 +18,10 @@ def is_free(needed: int, proc: Path = _PROC) -> bool:
 
 
 def held_by(pids: Iterable[int], proc: Path = _PROC) -> int:
-    """Return how many bytes processes hold together: their proportional set size; 0 where it is not told."""
+    """Return how many bytes processes hold together: their proportional set size; 0 if unknown."""
     kilobytes = 0
     for pid in pids:
-        with contextlib.suppress(OSError):  # ended meanwhile, somebody else's, or not Linux
+        with contextlib.suppress(OSError):  # it has ended, is another user's, or this is not Linux
             rollup = (proc / str(pid) / "smaps_rollup").read_text()
             kilobytes += sum(map(int, re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)))
     return kilobytes * 1024

@@ -1,4 +1,4 @@
-"""What the two modes have in common: how a version is baked, tried out and served, and what runs."""
+"""What the two modes have in common: how a version is baked, checked and served, and what runs."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 Check = Callable[[str], object]
-"""Looks at a model server, by its URL; StackError if something is wrong with it."""
+"""Checks the model server at a URL; raises StackError if something is wrong."""
 
 
 def nothing(_url: str) -> None:
@@ -16,7 +16,7 @@ def nothing(_url: str) -> None:
 
 @dataclass(frozen=True)
 class Served:
-    """What the model server serves now; ``image_id`` is that of what was baked, in the mode's own terms."""
+    """What the model server serves now; ``image_id`` identifies what was baked, as the mode defines it."""
 
     model_name: str
     version: str
@@ -26,7 +26,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Service:
-    """One part of the stack: up or not, in a word or two, and since when, where that is known."""
+    """One part of the stack: whether it is up, its state in a word or two, and since when, if known."""
 
     name: str
     is_up: bool
@@ -35,35 +35,35 @@ class Service:
 
 
 class Mode(Protocol):
-    """One of the two ways, on one stack and one registered model."""
+    """One of the two modes, for one stack and one registered model."""
 
     @property
     def starts_beside(self) -> bool:
         """Whether a new model server starts beside the one that serves, because both can have the port."""
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Keep other deployments away for as long as this one lasts; StackError if there is another."""
+        """Keep out other deployments while this one runs; StackError if another one runs."""
 
     def clean_up(self) -> None:
-        """Remove what a deployment left behind that was killed."""
+        """Remove what a killed deployment left."""
 
     def image_id(self, version: str) -> str:
         """Return what identifies the baked version and its model server, by their contents.
 
-        Nothing if it is not baked, or was on packages or with a model server that are not those of today.
+        Empty if it is not baked, or was baked with other packages or another model server than today's.
         """
 
     def bake(self, version: str) -> None:
-        """Make that which serves the version; what serves now is not touched."""
+        """Bake the version; do not touch what is served."""
 
     def fits_beside(self) -> bool:
         """Whether there is memory for a second model server beside the one that serves."""
 
     def trial(self, version: str) -> AbstractContextManager[str]:
-        """Run a baked version as it would be served, but apart; the URL at which it answers."""
+        """Run a baked version as it would be served, but separately; yield its URL."""
 
     def serve(self, version: str, check: Check = nothing) -> None:
-        """Serve a baked version in place of what is served now; ``check`` gets the URL at which it answers.
+        """Serve a baked version in place of what is served now; ``check`` gets its URL.
 
         If ``starts_beside`` and ``fits_beside``, the new server starts first, and then the old one stops.
         Otherwise the old one stops first.
@@ -75,18 +75,18 @@ class Mode(Protocol):
         """
 
     def stop_serving(self) -> None:
-        """Serve nothing any more."""
+        """Stop serving."""
 
     def served(self) -> Served | None:
         """Return what is served now; None if nothing is."""
 
     def is_current(self) -> bool:
-        """Whether what is served was started with the settings of today; something must be served."""
+        """Whether what is served was started with today's settings; something must be served."""
 
     def last_served(self) -> str | None:
-        """Return the version that was served last, if it is still what was found right then, byte for byte.
+        """Return the version that was served last, if its files are the same as when it passed the replay.
 
-        No tracking server is asked.
+        This needs no tracking server.
         """
 
     def baked_versions(self) -> list[str]:
@@ -96,7 +96,7 @@ class Mode(Protocol):
         """Remove a baked version, unless something uses it."""
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
-        """Return when no trainer that `up` has started is at work; what ``on_wait`` raises ends it, too."""
+        """Return when no trainer that `up` has started runs; an exception of ``on_wait`` ends the wait."""
 
     def services(self) -> list[Service]:
         """Return all the parts of the stack."""

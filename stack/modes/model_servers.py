@@ -1,7 +1,7 @@
 """The model servers of a stack without Docker: one, or two while one takes over from the other.
 
-Both then listen on the same port (SO_REUSEPORT), and the kernel shares the connections out. Each also listens
-on a port of its own, where it is asked whether it is healthy.
+Both then listen on the same port (SO_REUSEPORT), and the kernel distributes the connections. Each also
+listens on a port of its own, for health checks.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from stack.modes.processes import Process, failure, part_environment
 from stack.wait import not_healthy, wait_until
 
 MODEL_SERVER = CHECKOUT / "serving"
-# The names that the two take in turn. They write one log.
+# The two use these names in turn. They write to one log.
 NAMES = ("serving", "serving-2")
 HEALTHY_WITHIN = 120  # seconds
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is noted of a model server when it is started: what it serves, how, and where it is asked."""
+    """What is noted when a model server starts: what it serves, with which settings, and its own URL."""
 
     model_name: str = ""
     version: str = ""
@@ -54,7 +54,7 @@ class ModelServers:
         return [Process(self.config.home, name, log_name=NAMES[0]) for name in NAMES]
 
     def current(self) -> Process | None:
-        """Return the one that serves: of two, the newer, if it is healthy already; None if none runs."""
+        """Return the one that serves: of two, the newer if it is already healthy; None if none runs."""
         running = sorted(filter(Process.is_running, self.processes()), key=Process.started_at, reverse=True)
         healthy = [process for process in running if is_healthy(process)]
         return next(iter([*healthy, *reversed(running)]), None)
@@ -65,7 +65,7 @@ class ModelServers:
         return Note.of(max(started, key=Process.started_at)) if started else Note()
 
     def settings(self) -> str:
-        """Return what identifies the settings with which one would be started today."""
+        """Return a digest of the settings that a new one would start with."""
         text = json.dumps([self.config.server, self.config.serving_port], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -75,20 +75,20 @@ class ModelServers:
         return is_free(held_by(current.members()) if current else 0)
 
     def clean_up(self) -> None:
-        """Stop all but the one that serves: a deployment was killed before it had stopped the other."""
+        """Stop all but the one that serves: a killed deployment may have left another."""
         current = self.current()
         for process in self.processes():
             if current is None or process.name != current.name:
                 process.stop()
 
     def replace(self, note: Note, model: str, check: Check) -> None:
-        """Start one, then stop the one that serves. Where there is no memory for both, stop that one first.
+        """Start a new one, then stop the old one. If there is no memory for both, stop the old one first.
 
-        An old one that is not healthy stops first, too: it would get half of the connections.
+        An old one that is not healthy stops first too: it would get half of the connections.
 
         Raises:
-            StackError: if it does not start, somebody else has the port, or ``check`` raises it. The new one
-                is stopped then.
+            StackError: if it does not start, something else uses the port, or ``check`` raises it. The new
+                one is stopped then.
 
         """
         old = self.current()
@@ -107,9 +107,9 @@ class ModelServers:
             old.stop()
 
     def start(self, process: Process, note: Note, model: str, port: int | None = None) -> str:
-        """Start one for the model in that directory; return the URL at which it answers, and no other one.
+        """Start one for the model in that directory; return its own URL.
 
-        It is asked only there, unless it also listens on ``port``.
+        It listens only there, unless ``port`` is given.
         """
         own_port = _free_port()
         url = f"http://127.0.0.1:{own_port}"
@@ -130,7 +130,7 @@ class ModelServers:
                 MODEL_VERSION=note.version,
                 IMAGE_ID=note.image_id,
             ),
-            self.config.home,  # not the checkout, whose modules no image has
+            self.config.home,  # not in the checkout: no image has its modules
             note=f"{note.model_name} {note.version} {note.image_id} {self.settings()} {url}",
             keeps_log=process.name in NAMES and self.current() is not None,
         )
@@ -139,7 +139,7 @@ class ModelServers:
 
 
 def is_healthy(process: Process) -> bool:
-    """Whether a model server answers that it is healthy, on its own port."""
+    """Whether a model server answers on its own port that it is healthy."""
     return not_healthy(Note.of(process).url) is None
 
 
@@ -155,7 +155,7 @@ def wait_until_healthy(process: Process, url: str, on_wait: Callable[[], None] =
             lambda: not_healthy(url), timeout=HEALTHY_WITHIN, alive=process.is_running, on_wait=on_wait
         )
     except StackError as error:
-        raise failure(process, f"did not start: {error}") from error
+        raise failure(process, f"fails to start: {error}") from error
 
 
 def _free_port() -> int:

@@ -56,7 +56,7 @@ class Native:
         return self._models / version
 
     def bake(self, version: str) -> None:
-        """Fetch the version's files; they get their final place only when they are complete.
+        """Fetch the version's files; they get their final place when they are complete.
 
         MLflow's tracking URI must be set.
         """
@@ -86,21 +86,28 @@ class Native:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other deployments away, and tell whoever watches serving that it may be replaced."""
+        """Keep out other deployments, and show `up` that the model server may be replaced."""
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
-        with self.process("switch").claim():
+        switch = self.process("switch")
+        try:
+            lock = switch.claim()
+        except StackError:
+            raise StackError(
+                f"another deployment is running (process {switch.pid()}); wait until it ends"
+            ) from None
+        with lock:
             yield
 
     def clean_up(self) -> None:
-        """Stop what a deployment that was killed left running; remove what it had fetched by half."""
+        """Stop what a killed deployment left running; remove what it had fetched only in part."""
         self.process("trial").stop()
         self.servers.clean_up()
         for partial in self._models.glob("*.partial"):
             shutil.rmtree(partial)
 
     def image_id(self, version: str) -> str:
-        """Return a digest of the version's files and the model server's: here, they are what an image is."""
+        """Return a digest of the version's files and the model server's; it stands for the image id."""
         model = self.model_directory(version)
         if not model.exists():
             return ""
@@ -136,7 +143,7 @@ class Native:
             process.stop()
 
     def served(self) -> Served | None:
-        """Return what is noted of the model server that runs."""
+        """Return what was noted when the running model server started."""
         current = self.servers.current()
         if current is None:
             return None
@@ -144,7 +151,7 @@ class Native:
         return Served(note.model_name, note.version, note.image_id, model_servers.is_healthy(current))
 
     def is_current(self) -> bool:
-        """Whether the model server that runs was started with the settings of today."""
+        """Whether the running model server was started with today's settings."""
         current = self.servers.current()
         return current is not None and Note.of(current).settings == self.servers.settings()
 
@@ -185,17 +192,17 @@ class Native:
         return Note(self.config.model_name, version, self.image_id(version))
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
-        """Return when no trainer that `up` has started is at work."""
+        """Return when no trainer that `up` has started runs."""
         trainer = self.process("trainer")
         wait_until(lambda: "training" if trainer.is_running() else None, timeout=math.inf, on_wait=on_wait)
 
 
 def unmet_requirements(file: Path) -> list[str]:
-    """Return those of a model's pip requirements that are not installed here in a version that they allow."""
+    """Return a model's pip requirements for which no version that they allow is installed here."""
     unmet = []
     for line in file.read_text().splitlines():
         text = line.partition(" #")[0].rstrip("\\ ").strip()
-        if not text or text.startswith(("#", "-")):  # a comment, an option of pip's
+        if not text or text.startswith(("#", "-")):  # a comment, or an option of pip
             continue
         try:
             wanted = Requirement(text)

@@ -14,7 +14,7 @@ from stack.modes import model_servers
 from stack.modes.model_servers import ModelServers, wait_until_healthy
 from stack.modes.processes import Process, failure, part_environment
 
-# Whoever starts a part is stopped before it: "switch" is a deployment, by whomever it was started.
+# A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tracking")
 
 
@@ -22,7 +22,7 @@ STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tra
 class Parts:
     """All the processes of a stack.
 
-    ``on_wait`` is called again and again while something is waited for; what it raises ends the waiting.
+    ``on_wait`` is called repeatedly during a wait; an exception of it ends the wait.
     """
 
     config: Config
@@ -44,7 +44,7 @@ class Parts:
         return any(process.is_running() or process.members() for process in processes)
 
     def start_tracking(self) -> None:
-        """Start the tracking server; it is not waited for."""
+        """Start the tracking server, without waiting for it."""
         home = self.config.home
         tracking = self.process("tracking")
         tracking.start(
@@ -61,15 +61,16 @@ class Parts:
         )
 
     def wait_for_tracking(self) -> None:
-        """Return when the tracking server is healthy, by whomever it was started."""
+        """Return when the tracking server is healthy, whoever started it."""
         wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
 
     @contextmanager
     def jobs(self) -> Iterator[Callable[[str], str]]:
-        """Start the trainer and the deployment at once; each waits for what it needs, its packages imported.
+        """Start the trainer and the deployment; each imports its packages, then waits for what it needs.
 
-        Yields a function that waits for the one of that name to end, and returns what it printed; StackError
-        if it failed, or the tracking server ended meanwhile. What still runs in the end is stopped.
+        Yields a function that waits until the job of that name has ended, and returns what it printed. It
+        raises StackError if the job fails or the tracking server ends. At the end, jobs that still run are
+        stopped.
         """
         children = {}
         try:
@@ -97,7 +98,7 @@ class Parts:
         """
         running = self._running() - self._may_be_replaced()
         for name in watched - running - self._may_be_replaced():
-            # Asked again, for a switch that has begun or come to its end between the questions.
+            # Asked again: a switch may have begun or ended between the two questions.
             if name not in self._running() | self._may_be_replaced():
                 raise failure(self.process(name), "has ended by itself, so the stack is stopped")
         return running
@@ -112,11 +113,11 @@ class Parts:
         return {"serving"} if self.process("switch").is_running() else set()
 
     def stop(self) -> None:
-        """Stop all the parts; StackError, after the last, if one does not end."""
+        """Stop all the parts; then raise StackError if one did not stop."""
         self._stop(STOP_ORDER)
 
     def stop_left_over(self) -> bool:
-        """Stop what a killed `up` left behind, but no healthy model server; return whether there is one."""
+        """Stop what a killed `up` left, except a healthy model server; return whether there is one."""
         current = self._servers.current()
         kept = {current.name} if current and model_servers.is_healthy(current) else set()
         self._stop([name for name in STOP_ORDER if name not in kept])

@@ -11,7 +11,7 @@ from stack.errors import StackError
 # What the stack without Docker needs to start at all.
 NEEDED_BYTES = 200 * 1024**2
 
-# What lies in the state directory; the marker tells that it is ours, so that it may be deleted.
+# What lies in the state directory; the marker shows that it is ours, so that it may be deleted.
 MARKER = ".pyfunc-stack"
 _DATA = ("mlflow.db", "mlflow.db-journal", "artifacts", "models", "logs", "run", MARKER)
 
@@ -20,7 +20,7 @@ def prepare_home(config: Config) -> None:
     """Make the state directory.
 
     Raises:
-        StackError: if it can't be written to, or holds what is not the stack's.
+        StackError: if it can't be written to, or holds files that are not the stack's.
 
     """
     home = config.home
@@ -67,7 +67,7 @@ def check_machine(config: Config, *, is_serving: bool) -> None:
     """Check the free disk and the ports; ``is_serving`` says that the stack's own model server has its port.
 
     Raises:
-        StackError: at the first that would not do.
+        StackError: at the first that can't be used.
 
     """
     check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
@@ -87,7 +87,7 @@ def check_room(directory: Path, needed: int, remedy: str) -> None:
 
 
 def check_port(setting: str, port: int, part: str) -> None:
-    """Raise StackError if the part can't listen on this port, which is that setting's."""
+    """Raise StackError if the part can't listen on this port, which that setting sets."""
     if error := port_error(port):
         raise StackError(
             f"{part} can't listen on port {port} ({error.strerror}); stop what uses it,"
@@ -98,7 +98,7 @@ def check_port(setting: str, port: int, part: str) -> None:
 def port_error(port: int) -> OSError | None:
     """Return what keeps a server from listening on this port of this machine; None if nothing does."""
     with socket.socket() as probe:
-        # As the servers do, so that a connection that is still closing does not count.
+        # As the servers set it, so that a connection that is still closing does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -2,8 +2,8 @@
 
 A process holds a lock on a file of that name for as long as it lives (it inherits the locked file), so
 "is it running" has one answer for every command, and a process id that now belongs to somebody else is
-never taken for ours. The file's text is the process id, and a note if one was given. What a process starts in
-its turn inherits a variable that names the lock file. It is found by that in /proc, so on Linux only.
+never taken for ours. The file's text is the process id, and a note if one was given. What a process
+starts inherits a variable that names the lock file; /proc shows which processes have it, so on Linux only.
 """
 
 import contextlib
@@ -55,9 +55,9 @@ class Process:
         *,
         keeps_log: bool = False,
     ) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own, so that a terminal's Ctrl-C is not sent to it; keep a ``note``.
+        """Start it in a session of its own, so that it does not get a terminal's Ctrl-C; keep a ``note``.
 
-        ``keeps_log`` is for a log that another process still writes.
+        ``keeps_log`` keeps a log that another process still writes to.
 
         Raises:
             StackError: if one of that name is running.
@@ -99,7 +99,8 @@ class Process:
         except StackError:
             file.close()
             raise StackError(
-                f"{self.name} is running already (process {self.pid()}); wait for it, or run: ./scripts/down"
+                f"{self.name} is already running (process {self.pid()}); wait until it ends,"
+                " or run: ./scripts/down"
             ) from None
         write_pid(file, os.getpid())
         return file
@@ -119,7 +120,7 @@ class Process:
         return datetime.fromtimestamp(self.lock.stat().st_mtime, UTC)
 
     def is_running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process runs."""
         try:
             with self.lock.open() as file:
                 return _try_lock(file, fcntl.LOCK_SH) is not None
@@ -127,14 +128,14 @@ class Process:
             return False
 
     def members(self) -> list[int]:
-        """Return the ids of all living processes that were started under this name (where there is /proc)."""
+        """Return the ids of all running processes that were started under this name (if there is /proc)."""
         return processes_with(_MARK, str(self.lock))
 
     def stop(self, grace: float = 15) -> None:
-        """End it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended.
+        """Stop it and what it started: SIGTERM, after ``grace`` seconds SIGKILL. Returns when it has ended.
 
         Raises:
-            StackError: if it outlives even that.
+            StackError: if it still runs after that.
 
         """
         if self._ended() is None:
@@ -144,7 +145,7 @@ class Process:
             with contextlib.suppress(StackError):
                 wait_until(self._ended, timeout=patience, clock=self.clock)
                 return
-        raise StackError(f"process {self.pid()} ({self.name}) does not end; end it by hand")
+        raise StackError(f"process {self.pid()} ({self.name}) does not stop; kill it by hand")
 
     def _signal(self, number: signal.Signals) -> None:
         pids = set(self.members())
@@ -166,11 +167,11 @@ class Process:
 
 
 def processes_with(variable: str, value: str) -> list[int]:
-    """Return the ids of the living processes that have this environment variable (where there is /proc)."""
+    """Return the ids of the running processes that have this environment variable (where there is /proc)."""
     wanted = f"{variable}={value}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
             if wanted in (process / "environ").read_bytes().split(b"\0"):
                 found.append(int(process.name))
     return found
@@ -185,7 +186,7 @@ def part_environment(environ: Mapping[str, str], *settings: Path, **values: str)
 
 
 def failure(process: Process, what: str) -> StackError:
-    """Return the error that says what befell ``process``, and shows the end of its log."""
+    """Return the error that says what happened to ``process``, and shows the end of its log."""
     return StackError(f"{process.name} {what}. The end of its log, {process.log}:\n{process.log_tail()}")
 
 
@@ -198,7 +199,7 @@ def _try_lock(file: IO[str], kind: int) -> str | None:
 
 
 def write_pid(file: IO[str], pid: int, note: str = "") -> None:
-    """Note in a lock file whose it is."""
+    """Write into a lock file which process holds it."""
     file.truncate(0)
     file.write(f"{pid} {note}".strip())
     file.flush()

@@ -1,4 +1,4 @@
-"""What `up` says at its end, the same in both modes."""
+"""What `up` prints at its end, the same in both modes."""
 
 from stack.config import Config
 from stack.errors import StackError
@@ -10,9 +10,9 @@ def up_text(config: Config, stop: str) -> str:
 
 
 def failed_text(failed: StackError, config: Config) -> str:
-    """Say what failed, and what runs all the same."""
+    """Say what failed, and what still runs."""
     return (
-        f"{failed}\n==> the tracking server goes on running, and the champion if there is one:"
+        f"{failed}\n==> the tracking server still runs, and the champion is still served if there is one:"
         f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down"
     )
 

@@ -1,4 +1,4 @@
-"""Bring the stack without Docker up, watch over its parts, and take it down."""
+"""Start the stack without Docker, watch its parts, and stop it."""
 
 import contextlib
 import os
@@ -20,21 +20,21 @@ from stack.modes.processes import Process, write_pid
 from stack.modes.report import failed_text, up_text
 from stack.wait import Progress, wait_until
 
-_STOPPING = "stopping"  # the note of a supervisor that takes the stack down
+_STOPPING = "stopping"  # the note of a supervisor that stops the stack
 
 
 def up(config: Config, *, detach: bool) -> None:
-    """Bring the stack up; return when it was asked to stop or, with ``detach``, when it answers.
+    """Bring the stack up; return when asked to stop or, with ``detach``, when it answers.
 
-    Where it is up already, train and deploy what has changed. A model server that is healthy is left alone,
-    also one that outlived the `up` which had started it.
+    If it is already up, train and deploy what has changed. A healthy model server is not restarted, even if
+    the `up` that started it was killed.
 
     Raises:
         StackError: if the training or the deployment failed: then the stack stays up, and serves the
             champion if there is one. If a server can't be started or ended by itself: then nothing runs.
 
     """
-    # A tracking server that the user's shell names is not the one that is started here.
+    # The user's shell may name another tracking server than the one that is started here.
     config = replace(config, tracking_url=config.own_tracking_url)
     interruption = Interruption()
     progress = Progress()
@@ -85,7 +85,7 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 
 
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
-    print(f"the stack is running already (process {supervisor.pid()})", flush=True)
+    print(f"the stack is already running (process {supervisor.pid()})", flush=True)
     parts.wait_for_tracking()
     failed = _train_and_deploy(parts, progress)
     if failed is not None:
@@ -94,7 +94,7 @@ def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
 
 
 def _train_and_deploy(parts: Parts, progress: Progress) -> StackError | None:
-    """Do both, the second whatever becomes of the first: then it serves the champion. Return what failed.
+    """Train, then deploy. If the training fails, the deployment serves the champion. Return what failed.
 
     Raises:
         StackError: if the tracking server has ended by itself.
@@ -133,7 +133,7 @@ def _step(progress: Progress, what: str, action: Callable[[], str | None]) -> No
 
 
 def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
-    """Go on as a process of its own, which keeps the lock; the one that was started from the shell ends."""
+    """Continue in a new process, which keeps the lock; the process that the shell started ends."""
     if child := os.fork():
         write_pid(lock, child)
         os._exit(status)
@@ -144,7 +144,7 @@ def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
 
 
 def down(config: Config, *, volumes: bool) -> None:
-    """Stop whatever `up` started and, with ``volumes``, delete the data; nothing running is no error."""
+    """Stop whatever `up` started and, with ``volumes``, delete the data; it is no error if nothing runs."""
     parts = Parts(config)
     if parts.is_up:
         progress = Progress()
@@ -152,7 +152,7 @@ def down(config: Config, *, volumes: bool) -> None:
         supervisor = parts.process("up")
         if supervisor.is_running() and (pid := supervisor.pid()):
             os.kill(pid, signal.SIGTERM)
-            with contextlib.suppress(StackError):  # stuck: what it started is stopped below
+            with contextlib.suppress(StackError):  # it hangs; what it started is stopped below
                 wait_until(
                     lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
                 )

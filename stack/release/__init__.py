@@ -1,1 +1,1 @@
-"""What turns a registered model version into the one that is served, and what asks that server."""
+"""Turns a registered model version into the one that is served, and sends requests to it."""

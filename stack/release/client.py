@@ -21,7 +21,7 @@ def ask(url: str, body: str | bytes, content_type: str = "application/json") -> 
         return session.post(f"{url}/invocations", data=body, headers=headers, timeout=_PATIENCE)
     except requests.Timeout as error:
         raise StackError(
-            f"{url} gave no answer within {_PATIENCE} s; make the model faster, or ask for fewer rows"
+            f"{url} gave no answer within {_PATIENCE} s; make the model faster, or send fewer rows"
         ) from error
     except requests.RequestException as error:
         raise StackError(f"nothing answers at {url} ({type(error).__name__}); run: ./scripts/up") from error

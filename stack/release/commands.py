@@ -1,6 +1,6 @@
-"""What the verbs do that have to do with versions: deploy, promote, rollback, status.
+"""The verbs for versions: deploy, promote, rollback, status.
 
-MLflow takes seconds to import, so what can be done before is done before.
+The import of MLflow takes seconds, so all that does not need it comes first.
 """
 
 import logging
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from stack.release.registry import Registry
 
 _TRACKING_WITHIN = 120  # seconds
-# A training that takes longer than so many seconds does not keep other deployments away.
+# After so many seconds of training, other deployments may run.
 _LOCKED_FOR = 10
 
 ChooseVersion = Callable[["Registry", Mode], str | None]
 
 
 def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wait: bool = False) -> None:
-    """Serve the version that ``choose`` returns, or what is to be served where it returns None.
+    """Serve the version that ``choose`` returns; if it returns None, the candidate or the champion.
 
     ``wait`` is for a tracking server and a training that `up` has started at the same time.
 
     Raises:
-        StackError: if it is not served in the end; see `deploy`.
+        StackError: if it is not served at the end; see `deploy`.
 
     """
     interruption = Interruption()
@@ -51,7 +51,7 @@ def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wa
 
 
 def show_status(config: Config, *, json_wanted: bool) -> None:
-    """Print what runs and what is served; StackError if it is not as it should be."""
+    """Print what runs and what is served; StackError if something is wrong."""
     with _registry(config) as registry:
         from stack.release import status
 
@@ -59,10 +59,11 @@ def show_status(config: Config, *, json_wanted: bool) -> None:
 
 
 def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: ExitStack) -> None:
-    """Serve what is there to be served, and wait until nothing else is going on; then the lock is held."""
+    """Serve what was served last, wait for tracking and training, and return with the lock held."""
     with ThreadPoolExecutor() as pool:
         served = pool.submit(_serve_last, mode, lock)
-        _wait_for_tracking(config, interruption)  # no import slows its own, or the trainer's, until then
+        # Until then, no import here slows down those of tracking and trainer.
+        _wait_for_tracking(config, interruption)
         with _registry(config) as registry:
             is_locked = served.result()
             if is_locked:
@@ -82,10 +83,10 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
 
 
 def _serve_last(mode: Mode, lock: ExitStack) -> bool:
-    """Serve what was served last, if the lock is to be had, which is kept; return whether it was."""
+    """If no other deployment runs, take the lock and serve what was served last; return whether it did."""
     try:
         lock.enter_context(mode.exclusive())
-    except StackError:  # another deployment is at work
+    except StackError:  # another deployment is running
         return False
     serve_last(mode)
     return True
@@ -97,7 +98,7 @@ def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
             lambda: not_healthy(config.tracking_url), timeout=_TRACKING_WITHIN, on_wait=interruption.check
         )
     except StackError as error:
-        raise StackError(f"the tracking server did not start: {error}; see its log") from error
+        raise StackError(f"the tracking server fails to start: {error}; see its log") from error
 
 
 @contextmanager
@@ -110,6 +111,6 @@ def _registry(config: Config) -> Iterator["Registry"]:
 
     from stack.release.registry import Registry
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # what is done is told here
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # this process prints what it does
     mlflow.set_tracking_uri(config.tracking_url)
     yield Registry(MlflowClient(), config.model_name)

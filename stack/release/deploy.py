@@ -1,8 +1,8 @@
 """Make a registered model version the one that is served: bake it, replay, switch, move the aliases.
 
-The order of the steps makes it safe to be killed at any of them: what has been found right is noted on the
-version, and `champion` moves when the version is served and has answered right. Run again, it sees how far it
-came.
+A deployment may be killed between any two steps: the version's tags say which checks it has passed, and
+`champion` moves only when the version is served and has answered right. The next deployment goes on from
+there.
 """
 
 import sys
@@ -28,13 +28,13 @@ _TAG_LENGTH = 5000
 def deploy(
     registry: "Registry", mode: Mode, version: str | None = None, check: Callable[[], None] = lambda: None
 ) -> str:
-    """Make ``version`` the champion: without one the candidate or, without that, the champion again.
+    """Make ``version`` the champion; by default the candidate or, if there is none, the champion again.
 
-    ``check`` is called for the last time before what is served is touched; what it raises ends it there.
+    ``check`` is called just before the version is served; an exception of it ends the deployment there.
     Returns the version.
 
     Raises:
-        StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or does not
+        StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or fails to
             start. Then what was served before is served, `champion` names it, and the tag ``failure`` of the
             version says why.
 
@@ -65,23 +65,23 @@ def deploy(
 
 
 def serve_last(mode: Mode) -> None:
-    """Serve again what was served last, if nothing is served; that this fails is told, not raised.
+    """If nothing is served, serve what was served last. A failure is printed, not raised.
 
-    No tracking server is asked: it may start at the same time.
+    This needs no tracking server, which may start at the same time.
     """
     mode.clean_up()
     version = mode.last_served() if mode.served() is None else None
     if version is None:
         return
-    print(f"serving version {version} meanwhile, which was served last", flush=True)
+    print(f"serving version {version} until a new version is ready", flush=True)
     try:
         mode.serve(version)
     except StackError as error:
-        print(f"version {version} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
+        print(f"version {version} can't be served until then: {error}", file=sys.stderr, flush=True)
 
 
 def resume(registry: "Registry", mode: Mode) -> None:
-    """Serve what went live last if nothing is served: for as long as another version is made ready."""
+    """If nothing is served, serve what was live last, until the new version is ready."""
     before = _live(registry, mode)
     if before is not None:
         _resume(registry, mode, before)
@@ -104,7 +104,7 @@ def rollback_target(registry: "Registry", mode: Mode) -> str:
 def _release(
     registry: "Registry", mode: Mode, version: str, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Bake, replay and serve the version. Where something is served, replay it as a trial first."""
+    """Bake, replay and serve the version. If something is served, replay it as a trial first."""
     record = _bake(registry, mode, version)
     served = mode.served()
     if served is not None and (record is not None or mode.starts_beside):
@@ -131,10 +131,10 @@ def _release(
 
 
 def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
-    """Bake the version; return what it is to be checked by, or None if exactly this was found right before.
+    """Bake the version; return the record to replay, or None if this very image has passed before.
 
     Raises:
-        StackError: if it can't be baked, or there is nothing to check it by.
+        StackError: if it can't be baked, or there is no record to replay.
 
     """
     tags = registry.version(version).tags
@@ -150,7 +150,7 @@ def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
 
 
 def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", url: str) -> None:
-    """Check the answers at ``url``, and note on the version that they are right; StackError if one is not."""
+    """Check the answers at ``url``, and tag the version as passed; StackError if an answer is wrong."""
     from stack.release.replay import replay
 
     since = time.monotonic()
@@ -161,7 +161,7 @@ def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", ur
 
 @contextmanager
 def _checking(registry: "Registry", version: str) -> Iterator[None]:
-    """Note on the version if it fails to start, or to answer right, where it is checked."""
+    """Tag the version as failed if it fails to start or answers wrong while it is checked."""
     try:
         yield
     except TrackingError:
@@ -174,8 +174,8 @@ def _checking(registry: "Registry", version: str) -> Iterator[None]:
 def _live(registry: "Registry", mode: Mode) -> str | None:
     """Return the version that went live last, whatever the alias says; None if there is none.
 
-    That is what is served, or was; a served version that has not been champion is what a killed deployment
-    left behind.
+    It is served, or was served last. A served version that was never champion is what a killed deployment
+    left.
     """
     deployed = registry.deployed()
     served = mode.served()
@@ -185,7 +185,7 @@ def _live(registry: "Registry", mode: Mode) -> str | None:
 
 
 def _is_served(registry: "Registry", mode: Mode, version: str) -> bool:
-    """Whether exactly what is baked is served, healthy, and with the settings of today."""
+    """Whether exactly what is baked is served, is healthy, and has today's settings."""
     served = mode.served()
     wanted = (registry.model_name, version, mode.image_id(version))
     return (
@@ -200,19 +200,19 @@ def _resume(registry: "Registry", mode: Mode, before: str) -> None:
     served = mode.served()
     if served is not None and served.is_healthy:
         return
-    print(f"serving version {before} meanwhile", flush=True)
+    print(f"serving version {before} until a new version is ready", flush=True)
     try:
         _release(registry, mode, before)
     except TrackingError:
         raise
     except StackError as error:
-        print(f"version {before} can't be served meanwhile: {error}", file=sys.stderr, flush=True)
+        print(f"version {before} can't be served until then: {error}", file=sys.stderr, flush=True)
 
 
 def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str, error: StackError) -> None:
-    """See that what was served before is served, if it had to stop; note on the new version what failed.
+    """Serve again what was served before, if it had to stop; set the new version's tag ``failure``.
 
-    A version that was never champion does not stay.
+    A version that was never champion is stopped.
     """
     told = str(error)
     served = mode.served()
@@ -223,27 +223,27 @@ def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str,
         try:
             _serve_again(registry, mode, before)
         except StackError as second:
-            told += f"\nand version {before}, which was served before, does not serve either: {second}"
+            told += f"\nand version {before}, which was served before, fails to start too: {second}"
     try:
         if before is not None and registry.aliases().get("champion") not in (before, None):  # moved by hand
             registry.set_alias("champion", before)
         registry.tag(target, failure=told[:_TAG_LENGTH])
     except StackError as second:
-        told += f"\nand that could not be noted on the version: {second}"
+        told += f"\nand the tag `failure` could not be set: {second}"
     raise StackError(told) from error
 
 
 def _serve_again(registry: "Registry", mode: Mode, version: str) -> None:
     try:
         _release(registry, mode, version)
-    except TrackingError:  # its image is there, and was found right
+    except TrackingError:  # its image is there, and has passed
         mode.serve(version)
 
 
 def _settle(registry: "Registry", target: str, before: str | None) -> None:
-    """Let aliases and tags say what is served now."""
+    """Set the aliases and tags to what is served now."""
     champion = registry.aliases().get("champion")
-    # Where the target was served already, a deployment was killed before it had moved the aliases.
+    # If the target was already served, a deployment was killed before it had moved the aliases.
     replaced = champion if before == target else before
     if replaced is not None and replaced != target:
         registry.set_alias("previous", replaced)

@@ -20,12 +20,12 @@ class Registry:
     """One registered model. Each method raises TrackingError if the tracking server fails."""
 
     def __init__(self, client: MlflowClient, model_name: str) -> None:
-        """Use MLflow's tracking URI, which must be set, too, for what can't be had from a client."""
+        """MLflow's tracking URI must be set too, for what the client does not offer."""
         self._client = client
         self.model_name = model_name
 
     def aliases(self) -> dict[str, str]:
-        """Return the version number that each alias names; StackError if no such model is registered."""
+        """Return the version that each alias names; StackError if no such model is registered."""
         missing = f"no model is registered as {self.model_name}; run: ./scripts/train"
         with self._asking(missing):
             return dict(self._client.get_registered_model(self.model_name).aliases)
@@ -40,7 +40,7 @@ class Registry:
             return self._client.get_model_version(self.model_name, number)
 
     def deployed(self) -> dict[str, str]:
-        """Return when each version that has been champion last became it."""
+        """Return when each version that has been champion last became champion."""
         with self._asking():
             found = self._client.search_model_versions(f"name='{self.model_name}'")
         return {
@@ -61,7 +61,7 @@ class Registry:
         with self._asking():
             signature = get_model_info(f"models:/{self.model_name}/{number}").signature
         if signature is None or signature.inputs is None:
-            raise StackError(f"{what} has no signature; train it with one, passed to log_model")
+            raise StackError(f"{what} has no signature; pass signature=... to log_model and train again")
         try:
             if not found.run_id:
                 raise StackError(f"{what} has no run")
@@ -69,7 +69,7 @@ class Registry:
         except (MlflowException, StackError) as error:
             raise StackError(
                 f"{what} can't be checked: its run has no replay.json, the held-out rows with their answers"
-                f" ({error}); train it with ./scripts/train, which logs that"
+                f" ({error}); train again with ./scripts/train, which logs that file"
             ) from error
         replay = json.loads(text)
         return Record(replay["request"], replay["answers"], signature)
@@ -98,7 +98,7 @@ class Registry:
 
     @contextmanager
     def _asking(self, missing: str = "") -> Iterator[None]:
-        """Ask the tracking server; ``missing`` is said where it does not know what it is asked for."""
+        """Ask the tracking server; ``missing`` is the error if it does not have what it is asked for."""
         try:
             yield
         except MlflowException as error:

@@ -1,4 +1,4 @@
-"""The check of a baked model: does it answer over HTTP as the trained model answered in its own process."""
+"""The check of a baked model: it must answer over HTTP as the trained model answered in its own process."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from stack.wait import not_healthy
 # Floats are computed by the same packages on the same kind of machine, but not always by as many threads.
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-9
-# Of the others, MLflow takes text for what they hold.
+# For the other types, MLflow accepts text.
 _NO_TEXT = (DataType.integer, DataType.long, DataType.float, DataType.double, DataType.datetime)
 
 
@@ -30,7 +30,7 @@ class Record:
 
 
 def replay(url: str, record: Record) -> str:
-    """Ask the model server at ``url``; return in a few words what was found right.
+    """Ask the model server at ``url``; return in a few words what it did right.
 
     Raises:
         StackError: at the first thing that is wrong.
@@ -42,7 +42,8 @@ def replay(url: str, record: Record) -> str:
     if answer.status_code != 200:
         raise StackError(
             f"it answered the held-out rows with status {answer.status_code}: {_shortened(answer.text)};"
-            " predict fails in the image and did not in training: see what it needs that is not there"
+            " predict works in training and fails in the image: check which files, variables or modules the"
+            " image lacks"
         )
     try:
         answers = answer.json()["predictions"]
@@ -55,9 +56,9 @@ def replay(url: str, record: Record) -> str:
     for row, (found, expected) in enumerate(zip(answers, record.answers, strict=True)):
         if not equal(found, expected):
             raise StackError(
-                f"it answers otherwise than the trained model did: for held-out row {row}, expected"
-                f" {_shortened(json.dumps(expected))}, found {_shortened(json.dumps(found))}; see what"
-                " predict depends on besides its input: the time, chance, files, the machine"
+                f"its answer differs from the trained model's: held-out row {row}, expected"
+                f" {_shortened(json.dumps(expected))}, found {_shortened(json.dumps(found))}; check"
+                " what predict uses besides its input: time, random numbers, files, the machine"
             )
     wrong = dict(wrong_requests(record))
     for what, body in wrong.items():
@@ -86,7 +87,7 @@ def equal(found: Any, expected: Any) -> bool:  # noqa: ANN401 - whatever JSON ca
 
 
 def wrong_requests(record: Record) -> Iterator[tuple[str, str]]:
-    """Make requests that a server which keeps to the signature refuses: what is wrong, and the body."""
+    """Make requests that break the signature, so a server must refuse them: what is wrong, and the body."""
     yield "broken JSON", "{"
     yield "an unknown key", json.dumps({"rows": []})
     split = record.request.get("dataframe_split")
@@ -101,7 +102,7 @@ def wrong_requests(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _changed(split: Mapping[str, Any], name: str, value: str | None) -> str:
-    """Write the first row, with ``value`` in a column or, if that is None, without the column."""
+    """Write the first row with ``value`` in a column or, if that is None, without the column."""
     row = dict(zip(split["columns"], split["data"][0], strict=True))
     row[name] = value
     if value is None:

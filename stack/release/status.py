@@ -1,4 +1,4 @@
-"""What runs, what is served, and whether that is what the registered model says."""
+"""What runs, what is served, and whether the registry agrees."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from stack.wait import not_healthy
 
 @dataclass(frozen=True)
 class Status:
-    """A look at the stack; ``disagreements`` is empty if all is as it should be."""
+    """The state of the stack; ``disagreements`` is empty if nothing is wrong."""
 
     services: list[Service]
     model_name: str
@@ -27,7 +27,7 @@ class Status:
 
 
 def look(config: Config, mode: Mode, registry: Registry) -> Status:
-    """Ask the machine and the tracking server; what does not answer is one of the disagreements."""
+    """Ask the machine and the tracking server; if one does not answer, that is a disagreement."""
     services, served = mode.services(), mode.served()
     found = [
         f"{service.name} is not up"
@@ -57,29 +57,33 @@ def disagreements(
     """Compare what is served with what the aliases and the served version's ``tags`` say."""
     champion = aliases.get("champion")
     if served is None:
-        return [f"nothing is served, and version {champion} is champion"] if champion else []
+        return [f"nothing is served, but version {champion} is champion"] if champion else []
     if served.model_name != model_name:
         return [f"a version of {served.model_name} is served, expected one of {model_name}"]
     found = []
     if not served.is_healthy:
         found.append(f"version {served.version} is served, but is not healthy")
     if champion != served.version:
-        found.append(f"version {served.version} is served, and {champion or 'none'} is champion")
+        what = f"the champion is {champion}" if champion else "there is no champion"
+        found.append(f"version {served.version} is served, but {what}")
     if tags.get("image_id") != served.image_id:
         found.append(
-            f"image {served.image_id or '(none)'} is served, expected that which was found right,"
-            f" {tags.get('image_id', '(none)')}"
+            f"image {served.image_id or '(none)'} is served, expected"
+            f" {tags.get('image_id', '(none)')}, which passed the replay"
         )
     elif not tags.get("replay", "").startswith("passed"):
         found.append(
-            f"version {served.version} is served, and its replay is {tags.get('replay', 'not done')}"
+            f"version {served.version} is served, but its replay {tags.get('replay', 'was not done')}"
         )
     return found
 
 
 def as_text(status: Status) -> str:
     """Write it for a person."""
-    lines = [f"{service.name:<9} {service.state:<12} {_since(service.since)}" for service in status.services]
+    lines = [
+        f"{service.name:<9} {service.state:<12} {_since(service.since)}".rstrip()
+        for service in status.services
+    ]
     lines.append("")
     if served := status.served:
         lines += [
@@ -93,7 +97,7 @@ def as_text(status: Status) -> str:
     names = ("champion", "previous", "candidate")
     aliases = [f"{name} {status.aliases[name]}" for name in names if name in status.aliases]
     lines.append(f"aliases   {', '.join(aliases) or '-'}")
-    lines.append("all agree" if not status.disagreements else "they do not agree:")
+    lines.append("all agree" if not status.disagreements else "these do not agree:")
     lines += [f"  {what}" for what in status.disagreements]
     return "\n".join(lines)
 
@@ -113,10 +117,10 @@ def as_json(status: Status) -> str:
 
 
 def show(config: Config, registry: Registry, *, json_wanted: bool) -> None:
-    """Print the status of the stack that runs here; StackError if it is not as it should be."""
+    """Print the status of the stack that runs here; StackError if something is wrong."""
     status = look(config, choose_mode(config), registry)
     print(as_json(status) if json_wanted else as_text(status), flush=True)
     if status.disagreements:
         raise StackError(
-            "; ".join(status.disagreements) + "; to put it right: ./scripts/deploy, or ./scripts/up"
+            "; ".join(status.disagreements) + "; to correct it, run ./scripts/deploy or ./scripts/up"
         )

@@ -1,4 +1,4 @@
-"""The picture for the README: three measures, a bar for each server, with the range of the runs."""
+"""The picture for docs/measured.md: three measures, a bar for each server, with the range of the runs."""
 
 import statistics
 from pathlib import Path

@@ -178,7 +178,7 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack,
 
     other.compose("up", "--detach", "--wait")
     assert other.predictions() == CLASSES
-    assert "version 1 meanwhile, which was served last" in other.deployment_log()
+    assert "serving version 1 until a new version is ready" in other.deployment_log()
     assert other.aliases() == {"champion": "1"}
     assert other.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     assert stack.predictions() == CLASSES  # the stack beside it was not touched
@@ -212,7 +212,9 @@ def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, comman
     lines = output.replace("\033[2K", "").splitlines()
     shown = {line.split("|")[0].strip() for line in lines if "|" in line}
     assert {"tracking-1", "trainer-1", "deploy-1", "serving-1"} <= shown
-    assert "meanwhile" not in output  # the data were deleted, so the image that is left counts for nothing
+    assert (
+        "until a new version" not in output
+    )  # the data were deleted, so the image that is left counts for nothing
     assert {service["State"] for service in services(other).values()} == {"exited"}
 
 

@@ -106,7 +106,7 @@ def test_a_version_that_the_gate_refused_can_be_promoted(own: Stack) -> None:
     [
         (
             {"train.py": ("            signature=signature,\n            input_example=example,\n", "")},
-            "the model has no signature .* pass signature=ModelSignature",
+            "the model's signature lacks .* pass signature=ModelSignature",
         ),
         (
             {
@@ -115,12 +115,12 @@ def test_a_version_that_the_gate_refused_can_be_promoted(own: Stack) -> None:
                     "        raise ValueError('bad luck')\n        predictions:",
                 )
             },
-            "predict raised ValueError: bad luck; see the lines above, and mend it in .*/models/wrong",
+            "predict raised ValueError: bad luck; see the trace above, and correct it in .*/models/wrong",
         ),
         ({"train.py": ('"ldl_per_hdl"]', '"no_such"]')}, "initialize_and_train raised ValueError: .*no_such"),
         (
             {"train.py": ('"mean_absolute_error": float', '"mae": float')},
-            "evaluate returns no 'mean_absolute_error', which the gate asks for; found mae, r2",
+            "evaluate does not return 'mean_absolute_error', which the gate needs; found mae, r2",
         ),
     ],
     ids=["no signature", "predict raises", "training raises", "another metric"],
@@ -150,8 +150,8 @@ def test_a_wrong_model_fails_in_the_training(
         ),
         (
             OTHER_ANSWERS,
-            r"it answers otherwise than the trained model did: for held-out row \d+, expected .* the machine",
-            "failed: it answers otherwise",
+            r"its answer differs from the trained model's: held-out row \d+, expected .* the machine",
+            "failed: its answer differs",
         ),
     ],
     ids=["package that the lock lacks", "helper module left out", "other answers"],
@@ -317,7 +317,7 @@ def test_two_deployments_at_a_time_are_kept_apart(own: Stack) -> None:
     second = own.script("deploy", check=False)
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 1
-    assert re.search("deploy: (another deployment is at work|switch is running already)", second.stderr)
+    assert "deploy: another deployment is running" in second.stderr
     assert first.wait(timeout=120) == 0
     own.assert_settled(candidate)
 

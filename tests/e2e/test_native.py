@@ -183,12 +183,12 @@ def test_down_keeps_the_data_and_with_volumes_deletes_it_and_nothing_else(own: S
     own.down()
     assert nothing_left(own) is None
     own.up()
-    assert "version 1 meanwhile, which was served last" in own.deployment_log()
+    assert "serving version 1 until a new version is ready" in own.deployment_log()
     assert own.aliases() == {"champion": "1"}
     assert own.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     before = processes_of(own)
     again = own.script("up", "--native", "--detach")
-    assert "the stack is running already (process " in again.stdout
+    assert "the stack is already running (process " in again.stdout
     assert f"http://localhost:{own.ports[1]}/invocations" in again.stdout
     assert processes_of(own) == before
     mine = Path(own.settings["STACK_HOME"]) / "notes.txt"

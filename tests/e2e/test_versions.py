@@ -104,7 +104,7 @@ def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_dep
     before, target = stack.aliases()["champion"], stack.aliases()["previous"]
     stack.client.set_registered_model_alias(stack.model.name, "champion", target)
     status = stack.status()
-    assert status["disagreements"] == [f"version {before} is served, and {target} is champion"]
+    assert status["disagreements"] == [f"version {before} is served, but the champion is {target}"]
     stack.script("deploy")
     assert stack.aliases() == {"champion": target, "previous": before}
     stack.assert_settled(target)

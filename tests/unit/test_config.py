@@ -39,7 +39,7 @@ def test_the_tracking_url_can_be_another_servers() -> None:
 
 @pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "5000.0", "٣"])
 def test_a_port_must_be_a_port(value: str) -> None:
-    with pytest.raises(StackError, match="TRACKING_PORT is no port: expected a number from 1 to 65535"):
+    with pytest.raises(StackError, match="TRACKING_PORT is not a port: expected a number from 1 to 65535"):
         load_config({"TRACKING_PORT": value}, NO_FILE)
 
 
@@ -70,13 +70,13 @@ def test_a_model_directory_lies_in_the_checkout() -> None:
 
 
 def test_a_directory_without_a_train_py_is_no_models() -> None:
-    with pytest.raises(StackError, match=r"of a directory with a train.py, found docs; name another"):
+    with pytest.raises(StackError, match=r"of a directory with a train.py, found docs; set another"):
         load_config({"MODEL_DIR": "docs"}, NO_FILE)
 
 
 def test_a_model_directory_outside_the_checkout_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
-    with pytest.raises(StackError, match=f"MODEL_DIR is no directory of a model: .*found {tmp_path}"):
+    with pytest.raises(StackError, match=f"MODEL_DIR is not the directory of a model: .*found {tmp_path}"):
         load_config({"MODEL_DIR": str(tmp_path)}, NO_FILE)
 
 

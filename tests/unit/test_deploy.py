@@ -261,7 +261,7 @@ def test_what_was_served_last_is_served_before_there_is_a_tracking_server(
     world = World({}, {}, last_served="2", trial="left behind", is_gone=True)
     serve_last(FakeMode(world))
     assert (world.served, world.trial, world.done) == ("2", None, ["serve 2"])
-    assert "version 2 meanwhile" in capsys.readouterr().out
+    assert "version 2 until a new version is ready" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("served", "last"), [("1", "2"), (None, None)])
@@ -275,7 +275,7 @@ def test_nothing_is_served_meanwhile_where_something_is_or_nothing_was(
 
 def test_that_the_last_one_can_not_be_served_meanwhile_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     serve_last(FakeMode(World({}, {}, last_served="2", unfit=("2",))))
-    assert "version 2 can't be served meanwhile: 2 did not become healthy" in capsys.readouterr().err
+    assert "version 2 can't be served until then: 2 did not become healthy" in capsys.readouterr().err
 
 
 def test_a_champion_that_is_not_served_is_served_again_without_a_bake() -> None:
@@ -410,7 +410,7 @@ def test_when_nothing_becomes_healthy_both_reasons_are_told() -> None:
     with pytest.raises(StackError, match=r"2 did not .*\nand version 1, which .* before, .*: 1 did not"):
         run(world)
     assert world.aliases == {"champion": "1", "candidate": "2"}
-    assert "does not serve either: 1 did not" in world.tags["2"]["failure"]
+    assert "fails to start too: 1 did not" in world.tags["2"]["failure"]
 
 
 def test_an_alias_that_was_moved_by_hand_is_followed() -> None:
@@ -461,7 +461,7 @@ def test_the_version_before_is_served_again_even_if_the_tracking_server_is_gone_
 
     world = served_world("1", candidate="2")
     world.unfit = ("2",)
-    with pytest.raises(StackError, match=r"(?s)2 did not become healthy.*could not be noted on the version"):
+    with pytest.raises(StackError, match=r"(?s)2 did not become healthy.*the tag `failure` could not be set"):
         deploy(FakeRegistry(world), Gone(world))
     assert world.served == "1"
 

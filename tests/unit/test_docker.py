@@ -270,7 +270,9 @@ def test_a_bake_that_fails_shows_what_docker_said_and_what_to_do(monkeypatch: py
 
 def test_a_bake_without_a_base_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: None)
-    with pytest.raises(StackError, match="mine-base to bake on does not exist; run: docker compose build"):
+    with pytest.raises(
+        StackError, match="the base image mine-base does not exist; run: docker compose build"
+    ):
         Docker(CONFIG).bake("1")
 
 

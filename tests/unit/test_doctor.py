@@ -589,7 +589,7 @@ def make_database(home: Path, revision: str) -> None:
 @pytest.mark.parametrize(
     ("revision", "state", "said"),
     [
-        ("second", "ok", "wants it"),
+        ("second", "ok", "has the revision"),
         ("first", "fix", "older"),
         ("third", "fix", "newer"),
     ],

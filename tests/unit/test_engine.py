@@ -70,7 +70,7 @@ def test_the_lock_is_a_container_for_as_long_as_it_is_held(engine: Path) -> None
 def test_the_lock_of_another_is_refused_and_left_alone(engine: Path) -> None:
     with held():
         with (
-            pytest.raises(StackError, match=r"another deployment is at work .*mine-deploying\); wait"),
+            pytest.raises(StackError, match=r"another deployment is running .*mine-deploying\); wait"),
             held(),
         ):
             pass
@@ -88,7 +88,7 @@ def test_what_keeps_the_container_from_starting_is_told(engine: Path) -> None:
     (engine / "broken").write_text("docker: no such image: mine-base\n")
     with (
         pytest.raises(
-            StackError, match=r"^can't start a container: docker: no such image: mine-base; see to"
+            StackError, match=r"^can't start a container: docker: no such image: mine-base; remove the cause"
         ),
         held(),
     ):

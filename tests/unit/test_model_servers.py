@@ -110,7 +110,9 @@ def test_both_write_one_log_which_begins_anew_where_none_runs(servers: ModelServ
 def test_one_that_does_not_start_leaves_the_old_one_as_it_is(servers: ModelServers, kind: str) -> None:
     serve(servers, "1")
     before = servers.processes()[0].pid()
-    with pytest.raises(StackError, match=r"(?s)serving-2 did not start: .*The end of its log, .*serving.log"):
+    with pytest.raises(
+        StackError, match=r"(?s)serving-2 fails to start: .*The end of its log, .*serving.log"
+    ):
         serve(servers, "2", kind)
     assert running(servers) == ["1"]
     assert servers.processes()[0].pid() == before

@@ -182,7 +182,11 @@ def test_only_one_deployment_is_at_work(native: Native) -> None:
     with pytest.raises(StackError, match="no stack without Docker is running here"), native.exclusive():
         pass
     start(native, "tracking")
-    with native.exclusive(), pytest.raises(StackError, match="switch is running already"), second:
+    with (
+        native.exclusive(),
+        pytest.raises(StackError, match=r"another deployment is running \(process \d+\); wait"),
+        second,
+    ):
         pass
     with native.exclusive():
         pass

@@ -54,7 +54,7 @@ def test_a_second_of_the_same_name_is_refused(tmp_path: Path) -> None:
     process = Process(tmp_path, "part")
     process.start(FOREVER, os.environ, tmp_path)
     try:
-        with pytest.raises(StackError, match="part is running already"):
+        with pytest.raises(StackError, match="part is already running"):
             process.start(FOREVER, os.environ, tmp_path)
     finally:
         process.stop()
@@ -94,7 +94,7 @@ def test_a_lock_file_without_a_process_id_leads_to_no_signal(tmp_path: Path) -> 
     with process.claim():
         process.lock.write_text("")
         assert process.pid() is None
-        with pytest.raises(StackError, match="does not end"):
+        with pytest.raises(StackError, match="does not stop"):
             process.stop(grace=0.1)  # a signal to process 0 would end this test run
 
 
@@ -111,7 +111,7 @@ def test_a_claim_is_given_up_with_the_file(tmp_path: Path) -> None:
     with process.claim():
         assert process.is_running()
         assert process.pid() == os.getpid()
-        with pytest.raises(StackError, match="up is running already"):
+        with pytest.raises(StackError, match="up is already running"):
             process.claim()
     assert not process.is_running()
 
@@ -148,6 +148,6 @@ def test_asking_after_a_process_does_not_change_since_when_it_runs(tmp_path: Pat
         assert abs(datetime.now(UTC) - process.started_at()) < timedelta(seconds=10)
         os.utime(process.lock, (0, 0))
         assert process.is_running()
-        with pytest.raises(StackError, match="part is running already"):
+        with pytest.raises(StackError, match="part is already running"):
             process.claim()
         assert process.started_at() == datetime(1970, 1, 1, tzinfo=UTC)

@@ -81,7 +81,10 @@ def test_a_server_that_is_not_healthy_is_not_asked(server: ModelServer) -> None:
 
 def test_a_refusal_of_the_held_out_rows_is_told_with_the_servers_words(server: ModelServer) -> None:
     server.status = 400
-    with pytest.raises(StackError, match=r"the held-out rows with status 400: .*no such file.*predict fails"):
+    with pytest.raises(
+        StackError,
+        match=r"the held-out rows with status 400: .*no such file.*predict works in training and fails in",
+    ):
         replay(server.url, RECORD)
 
 

@@ -26,7 +26,7 @@ class FakeMode:
     def exclusive(self) -> Iterator[None]:
         if self.is_locked_by_another:
             self.is_locked_by_another = False  # by the next time, it has ended
-            raise StackError("another deployment is at work")
+            raise StackError("another deployment is running")
         self.happened.append("locked")
         yield
         self.happened.append("unlocked")

@@ -62,30 +62,30 @@ def test_a_stack_that_was_never_deployed_to_is_as_it_should_be() -> None:
 @pytest.mark.parametrize(
     ("served", "champion", "tags", "told"),
     [
-        (None, "2", {}, "nothing is served, and version 2 is champion"),
+        (None, "2", {}, "nothing is served, but version 2 is champion"),
         (replace(SERVED, model_name="wine"), "2", {}, "a version of wine is served, expected one of iris"),
         (replace(SERVED, is_healthy=False), "2", RIGHT, "version 2 is served, but is not healthy"),
-        (SERVED, "1", RIGHT, "version 2 is served, and 1 is champion"),
-        (SERVED, None, RIGHT, "version 2 is served, and none is champion"),
+        (SERVED, "1", RIGHT, "version 2 is served, but the champion is 1"),
+        (SERVED, None, RIGHT, "version 2 is served, but there is no champion"),
         (
             replace(SERVED, image_id="sha256:other"),
             "2",
             RIGHT,
-            "image sha256:other is served, expected that which was found right, sha256:two",
+            "image sha256:other is served, expected sha256:two, which passed the replay",
         ),
         (
             replace(SERVED, image_id=""),
             "2",
             {},
-            "image (none) is served, expected that which was found right, (none)",
+            "image (none) is served, expected (none), which passed the replay",
         ),
         (
             SERVED,
             "2",
             RIGHT | {"replay": "failed: no answer"},
-            "version 2 is served, and its replay is failed: no answer",
+            "version 2 is served, but its replay failed: no answer",
         ),
-        (SERVED, "2", {"image_id": "sha256:two"}, "version 2 is served, and its replay is not done"),
+        (SERVED, "2", {"image_id": "sha256:two"}, "version 2 is served, but its replay was not done"),
     ],
 )
 def test_each_disagreement_is_told(
@@ -150,12 +150,12 @@ def test_the_text_says_what_is_served_and_that_all_agree() -> None:
 
 
 def test_the_text_ends_with_what_does_not_agree() -> None:
-    told = ["serving is not up", "nothing is served, and version 2 is champion"]
+    told = ["serving is not up", "nothing is served, but version 2 is champion"]
     text = as_text(replace(STATUS, served=None, aliases={}, disagreements=told))
     assert text.splitlines()[-5:] == [
         "served    nothing",
         "aliases   -",
-        "they do not agree:",
+        "these do not agree:",
         f"  {told[0]}",
         f"  {told[1]}",
     ]

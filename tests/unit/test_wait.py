@@ -38,7 +38,7 @@ def test_a_timeout_tells_the_last_reason() -> None:
 
 def test_the_end_of_what_is_waited_for_ends_the_waiting_at_once() -> None:
     time = FakeTime()
-    with pytest.raises(StackError, match="ended while it was waited for"):
+    with pytest.raises(StackError, match="ended before it was ready"):
         wait_until(lambda: "refused", timeout=100, alive=lambda: False, clock=time.clock)
     assert time.seconds == 0
 

@@ -104,7 +104,7 @@ def test_a_verdict_names_the_metric_the_bound_and_the_champion() -> None:
     assert judge(ACCURACY, 0.8, None).reason == "accuracy 0.8, expected at least 0.9"
     assert judge(ERROR, 60, None).reason == "error 60, expected at most 50"
     assert judge(ERROR, 48, Champion("4", 45)).reason == (
-        "error 48; the champion, version 4, has 45 on the same rows, and 1 worse is allowed"
+        "error 48; the champion, version 4, has 45 on the same rows; at most 1 worse is allowed"
     )
 
 
@@ -198,11 +198,11 @@ def test_the_features_are_the_columns_without_the_target() -> None:
         (
             ROWS.drop(columns="target"),
             ROWS,
-            "the rows train have no column 'target',.* found 'size', 'count'",
+            "the train rows have no target column 'target'; found 'size', 'count'",
         ),
-        (ROWS, ROWS.drop(columns="target"), "the rows held_out have no column 'target'"),
-        (ROWS.head(0), ROWS, "expected some rows as train, found none"),
-        (ROWS, ROWS.head(0), "expected some rows as held_out, found none"),
+        (ROWS, ROWS.drop(columns="target"), "the held_out rows have no target column 'target'"),
+        (ROWS.head(0), ROWS, "the train rows are empty"),
+        (ROWS, ROWS.head(0), "the held_out rows are empty"),
     ],
 )
 def test_rows_that_cant_be_used_are_refused(train: pd.DataFrame, held_out: pd.DataFrame, says: str) -> None:
@@ -307,7 +307,7 @@ def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
     printed, errors = capsys.readouterr()
     assert printed == ""
     assert errors.startswith(f"train.py: {name} can't be used: expected a number")
-    assert errors.endswith(f"found '{value}'\n")
+    assert errors.endswith(f"found '{value}'; change it\n")
     assert errors.count("\n") == 1
 
 
@@ -341,11 +341,11 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("flaw", "says"),
     [
-        ({"signature": None}, "the model has no signature"),
-        ({"signature": ModelSignature(inputs=COLUMNS)}, "the model has no signature"),
-        ({"signature": ModelSignature(outputs=COLUMNS)}, "the model has no signature"),
+        ({"signature": None}, "the model's signature lacks inputs or outputs"),
+        ({"signature": ModelSignature(inputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
+        ({"signature": ModelSignature(outputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
         ({"name": "model"}, "logged as 'model', expected 'artifacts'"),
-        ({"version": 7}, r"was registered \(as version 7\) before the gate has judged it"),
+        ({"version": 7}, r"was registered \(as version 7\) before the gate judged it"),
     ],
 )
 def test_a_model_that_is_not_logged_as_agreed_is_refused(
@@ -362,7 +362,7 @@ def test_an_error_in_the_models_own_code_is_told_with_its_place(
     with pytest.raises(TrainingError) as told, run._own_code(training(tmp_path), "load_data"):
         raise KeyError("price")
     assert str(told.value) == (
-        f"load_data raised KeyError: 'price'; see the lines above, and mend it in {tmp_path}"
+        f"load_data raised KeyError: 'price'; see the trace above, and correct it in {tmp_path}"
     )
     assert "Traceback" in capsys.readouterr().err
 
@@ -381,7 +381,7 @@ def test_each_row_needs_one_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("metrics", "found"), [({"f1": 0.9, "loss": 0.1}, "f1, loss"), ({}, "nothing")])
 def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, float], found: str) -> None:
     measuring = training(tmp_path, evaluate=lambda _rows, _answers: metrics)
-    with pytest.raises(TrainingError, match=f"evaluate returns no 'accuracy', .* found {found};"):
+    with pytest.raises(TrainingError, match=f"evaluate does not return 'accuracy', .* found {found};"):
         run._evaluate(measuring, ROWS, [0, 1, 0])
 
 

@@ -1,4 +1,4 @@
-"""What every model's training has in common: a model's train.py describes the model, and this trains it.
+"""What all trainings have in common: a model's train.py describes the model, and this package trains it.
 
 python train.py [--force]        with MLFLOW_TRACKING_URI naming the tracking server
 

@@ -1,4 +1,4 @@
-"""Questions to a model and its answers, as the model server speaks: JSON."""
+"""Requests to a model and its answers, as JSON, in the form that the model server uses."""
 
 import io
 import json
@@ -20,10 +20,10 @@ def as_request(features: pd.DataFrame) -> str:
 
 
 def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
-    """Return the answers of a model in this process, as a client of the model server would read them.
+    """Return the answers of a model in this process, as a client of the model server reads them.
 
     Raises:
-        TypeError: if it gives anything but a list, array, Series or DataFrame.
+        TypeError: if it returns anything but a list, array, Series or DataFrame.
 
     """
     written = io.StringIO()
@@ -35,7 +35,7 @@ def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
 
 
 def one_line(error: Exception) -> str:
-    """Tell an error in one line."""
+    """Describe an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -45,7 +45,7 @@ def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:
     Two versions of a model have modules of the same names, and one process can import only one of each.
 
     Raises:
-        RuntimeError: if it gives none; the text says why, in one line.
+        RuntimeError: if it returns none; the text says why, in one line.
 
     """
     with tempfile.TemporaryDirectory() as directory:
@@ -62,7 +62,7 @@ def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:
 
 
 def main(model_uri: str, rows: str, answers: str) -> None:
-    """Be that process."""
+    """Run in that process: write the model's answers, or its error, to the file ``answers``."""
     found: dict[str, Any]
     try:
         model = load_model(model_uri, suppress_warnings=True)  # nobody would read them

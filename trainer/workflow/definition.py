@@ -1,4 +1,4 @@
-"""What a model's own train.py has to say about the model."""
+"""What a model's own train.py must say about the model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,19 +30,19 @@ class Data:
         for name, rows in (("train", self.train), ("held_out", self.held_out)):
             if self.target not in rows.columns:
                 raise TrainingError(
-                    f"load_data: the rows {name} have no column {self.target!r}, which is to be the target;"
+                    f"load_data: the {name} rows have no target column {self.target!r};"
                     f" found {', '.join(map(repr, rows.columns))}; name one of these"
                 )
             if rows.empty:
-                raise TrainingError(f"load_data: expected some rows as {name}, found none; split otherwise")
+                raise TrainingError(f"load_data: the {name} rows are empty; change the split")
         if list(self.train.columns) != list(self.held_out.columns):
             raise TrainingError(
-                "load_data: the rows train and held_out must have the same columns in the same order, found"
+                "load_data: the train and held_out rows must have the same columns in the same order, found"
                 f" {list(self.train.columns)} and {list(self.held_out.columns)}; split one table"
             )
 
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return ``rows`` as the model is asked: without the target."""
+        """Return ``rows`` as the model gets them: without the target."""
         return rows.drop(columns=self.target)
 
 
@@ -50,8 +50,8 @@ class Data:
 class Gate:
     """What a version must reach to become a candidate: by ``metric``, one of those that evaluate returns.
 
-    It must be as good as ``threshold``, and worse than the champion on the same rows by no more than
-    ``tolerance``; both in the metric's own unit.
+    It must reach ``threshold``, and may be worse than the champion on the same rows by at most
+    ``tolerance``; both are in the metric's own unit.
     """
 
     metric: str
@@ -71,16 +71,16 @@ class Training:
     gate: Gate
     load_data: Callable[[], Data]
     initialize_and_train: Callable[[pd.DataFrame], Any]
-    """From the rows to train on (with the target) to whatever ``store_pyfunc_model`` takes."""
+    """Takes the rows to train on (with the target); returns what ``store_pyfunc_model`` takes."""
     store_pyfunc_model: Callable[[Any, pd.DataFrame], ModelInfo]
-    """Log it to the active run as ``artifacts``, with a signature; gets 3 rows as an input example, too."""
+    """Logs the model to the active run as ``artifacts``, with a signature; takes 3 rows as an example too."""
     evaluate: Callable[[pd.DataFrame, list[Any]], dict[str, float]]
-    """From the held-out rows (with the target) and the model's answer to each to the metrics."""
+    """Takes the held-out rows (with the target) and the model's answer to each; returns the metrics."""
 
 
 def requirements(*packages: str) -> list[str]:
     """Return pip requirements of the versions that are installed here, from the lock.
 
-    The image that serves the model has the same, so baking it installs nothing.
+    The image that serves the model has the same versions, so baking it installs nothing.
     """
     return [f"{package}=={version(package)}" for package in packages]

@@ -1,4 +1,4 @@
-"""One value for all that a training depends on: when it is the same, the model would be, too."""
+"""One value for all that a training depends on: if it is the same, the model would be the same too."""
 
 import hashlib
 import json

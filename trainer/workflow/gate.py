@@ -25,7 +25,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Champion:
-    """How the champion does on the same rows: its metric, or why there is none."""
+    """The champion's metric on the same rows, or why there is none."""
 
     version: str
     value: float | None
@@ -33,23 +33,23 @@ class Champion:
 
 
 def judge(gate: Gate, value: float, champion: Champion | None) -> Verdict:
-    """Hold a version's metric against the threshold and against the champion's; NaN never passes."""
+    """Compare a version's metric with the threshold and with the champion's; NaN never passes."""
     found = f"{gate.metric} {value:.6g}"
     bound = "at least" if gate.greater_is_better else "at most"
     if not _as_good(gate, value, gate.threshold, 0):
         return Verdict(False, f"{found}, expected {bound} {gate.threshold:.6g}")
     if champion is None:
         return Verdict(True, f"{found}, {bound} {gate.threshold:.6g}; there is no champion to compare with")
-    name = f"the champion, version {champion.version},"
+    name = f"the champion, version {champion.version}"
     if champion.value is None:
-        return Verdict(False, f"{found}, but {name} can't be compared with: {champion.why_none}")
-    reason = f"{found}; {name} has {champion.value:.6g} on the same rows"
+        return Verdict(False, f"{found}, but it can't be compared with {name}: {champion.why_none}")
+    reason = f"{found}; {name}, has {champion.value:.6g} on the same rows"
     if not _as_good(gate, value, champion.value, gate.tolerance):
-        return Verdict(False, f"{reason}, and {gate.tolerance:.6g} worse is allowed")
+        return Verdict(False, f"{reason}; at most {gate.tolerance:.6g} worse is allowed")
     return Verdict(True, reason)
 
 
 def _as_good(gate: Gate, value: float, other: float, tolerance: float) -> bool:
-    # The last digits of a sum of floats are nobody's fault.
+    # Rounding errors in the last digits must not decide.
     slack = tolerance + 1e-9 * abs(other)
     return value >= other - slack if gate.greater_is_better else value <= other + slack

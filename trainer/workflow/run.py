@@ -1,4 +1,4 @@
-"""One training: run, judge, register. Nothing is registered before all of it has succeeded."""
+"""One training: run, judge, register. Nothing is registered until all of it has succeeded."""
 
 import argparse
 import json
@@ -30,13 +30,13 @@ from workflow.gate import Champion, Verdict, judge
 from workflow.server import wait_for_server
 
 REFUSED = 3
-# So many of the held-out rows are sent to the image before it goes live.
+# This many of the held-out rows are sent to the image before it goes live.
 REPLAY_ROWS = 1000
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has brought: the model that it logged, its metrics, and the gate's verdict."""
+    """What a run produced: the model that it logged, its metrics, and the gate's verdict."""
 
     model: ModelInfo
     metrics: dict[str, float]
@@ -49,7 +49,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     ``wait`` is for a tracking server that starts at the same time.
 
     Raises:
-        TrainingError: if the model's own code fails, or does not give what it must.
+        TrainingError: if the model's own code fails, or does not return what it must.
         MlflowException: if the tracking server fails.
 
     """
@@ -76,7 +76,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         "metric": f"{metric} {trained.metrics[metric]:.6g}",
         "gate": str(trained.verdict),
     }
-    # The tags come into being with the version, so that there is never one without.
+    # The version gets its tags when it is created, so it is never without them.
     registered = mlflow.register_model(
         trained.model.model_uri, model_name, tags=tags, await_registration_for=None
     )
@@ -101,7 +101,7 @@ def _tell(run: Run) -> None:
 def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
     print(
         f"nothing has changed since version {last.version} of {last.name} was trained, so nothing is trained;"
-        " to train all the same: ./scripts/train --force"
+        " to train anyway: ./scripts/train --force"
     )
     _tell(client.get_run(last.run_id or ""))
     if "deployed_at" in last.tags:
@@ -121,7 +121,7 @@ def _run(
     mlflow.log_input(_dataset(data, data.train, f"{model_name}-train"), context="training")
     mlflow.log_input(held_out, context="evaluation")
     with ThreadPoolExecutor() as pool:
-        # Another process, so this one trains meanwhile.
+        # Another process does this, so this one trains at the same time.
         champion = pool.submit(_champion_answers, client, model_name, features)
         with _own_code(training, "initialize_and_train"):
             fitted = training.initialize_and_train(data.train)
@@ -152,8 +152,8 @@ def _check(model: ModelInfo) -> None:
     signature = model.signature
     if signature is None or signature.inputs is None or signature.outputs is None:
         raise TrainingError(
-            "the model has no signature for what it takes and what it returns, so wrong requests could not be"
-            " told from right ones; pass signature=ModelSignature(inputs=..., outputs=...) to log_model"
+            "the model's signature lacks inputs or outputs, so wrong requests can't be refused; pass"
+            " signature=ModelSignature(inputs=..., outputs=...) to log_model"
         )
     if (name := mlflow.get_logged_model(model.model_id).name) != "artifacts":
         raise TrainingError(
@@ -161,7 +161,7 @@ def _check(model: ModelInfo) -> None:
         )
     if model.registered_model_version is not None:
         raise TrainingError(
-            f"the model was registered (as version {model.registered_model_version}) before the gate has"
+            f"the model was registered (as version {model.registered_model_version}) before the gate"
             " judged it; do not pass registered_model_name to log_model, the trainer registers it"
         )
 
@@ -175,7 +175,7 @@ def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dic
         metrics = {name: float(value) for name, value in training.evaluate(rows, answers).items()}
     if training.gate.metric not in metrics:
         raise TrainingError(
-            f"evaluate returns no {training.gate.metric!r}, which the gate asks for; found"
+            f"evaluate does not return {training.gate.metric!r}, which the gate needs; found"
             f" {', '.join(metrics) or 'nothing'}; name one of these in Gate(metric=...)"
         )
     return metrics
@@ -187,7 +187,7 @@ def _champion_answers(
     """Return the champion's version and its answers; None if there is no champion.
 
     Raises:
-        RuntimeError: if there is one that gives none; the arguments are its version and why.
+        RuntimeError: if the champion returns none; the arguments are its version and why.
 
     """
     try:
@@ -222,7 +222,7 @@ def _champion(
 
 @contextmanager
 def _own_code(training: Training, what: str) -> Iterator[None]:
-    """Tell an error in the model's own code from one of the stack or the tracking server."""
+    """Report an error in the model's own code as such, apart from those of the tracking server."""
     try:
         yield
     except TrainingError:
@@ -232,7 +232,7 @@ def _own_code(training: Training, what: str) -> Iterator[None]:
             raise  # the tracking server is gone
         traceback.print_exc()
         raise TrainingError(
-            f"{what} raised {one_line(error)}; see the lines above, and mend it in {training.directory}"
+            f"{what} raised {one_line(error)}; see the trace above, and correct it in {training.directory}"
         ) from error
 
 
@@ -252,7 +252,8 @@ def _bound(name: str, default: float, at_least: float = -math.inf) -> float:
         value = math.nan
     if not value >= at_least:  # NaN, too
         raise TrainingError(
-            f"{name} can't be used: expected a number, of 0 or more as tolerance, found {text!r}"
+            f"{name} can't be used: expected a number, for GATE_TOLERANCE 0 or more, found {text!r};"
+            " change it"
         )
     return value
 
@@ -267,7 +268,7 @@ def main(training: Training) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # MLflow's advice on signatures that it infers, said of the data sets; the model's is explicit.
+    # MLflow's advice on signatures that it infers, here for data sets; the model's own is explicit.
     warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
     try:
         if urlsplit(uri).scheme not in ("http", "https"):
@@ -287,15 +288,15 @@ def main(training: Training) -> int:
         return 130
     except MlflowException as error:
         print(
-            f"train.py: the tracking server {uri} refused or did not answer: {error};"
-            " see that it is up, then train again",
+            f"train.py: the tracking server {uri} refused the request or did not answer: {error};"
+            " check that it runs, then train again",
             file=sys.stderr,
         )
         return 1
     if not verdict.accepted:
         print(
-            f"train.py: the gate refused the version: {verdict.reason}; improve the model, or set the bound"
-            " otherwise (GATE_THRESHOLD, GATE_TOLERANCE), or deploy it all the same by ./scripts/promote",
+            f"train.py: the gate refused the version: {verdict.reason}; improve the model, change the bound"
+            " (GATE_THRESHOLD, GATE_TOLERANCE), or deploy the version anyway: ./scripts/promote VERSION",
             file=sys.stderr,
         )
         return REFUSED

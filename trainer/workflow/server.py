@@ -1,4 +1,4 @@
-"""The tracking server, as far as a trainer that is started together with it must know."""
+"""Waits for a tracking server that starts at the same time as the trainer."""
 
 import time
 
