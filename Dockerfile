@@ -74,7 +74,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
 # A new volume starts as a copy of this, which saves a second at the first start of the tracking server.
 RUN MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade sqlite:////mlflow/mlflow.db && chown stack: /mlflow/mlflow.db
 # What Compose starts: the tracking server here, the model server in an image that is baked on this one.
-COPY --chmod=755 tracking/server.py /opt/pyfunc-stack/tracking/
+COPY --chmod=755 tracking/*.py /opt/pyfunc-stack/tracking/
 COPY --chmod=755 serving/ /opt/pyfunc-stack/
 RUN python -m compileall -q /opt/pyfunc-stack
 ENV HOME=/home/stack \

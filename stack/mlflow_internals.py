@@ -11,9 +11,10 @@ PRIVATE = ("mlflow.models.docker_utils:build_image_from_context",)
 def building_by(build: Callable[[str, str, str | None], None]) -> Iterator[None]:
     """Replace the last step of `mlflow.models.build_docker`; ``build`` gets the context and the image's name.
 
-    Why: MLflow's own step always passes --platform linux/amd64, so other machines must emulate it. It also
-    leaves the network on, so a bake may fetch packages that nobody has pinned. This is not needed any more
-    once `mlflow.models.build_docker` takes a platform and further options of `docker build`.
+    Why: MLflow's own step, `build_image_from_context`, always passes --platform linux/amd64, so other
+    machines must emulate it. It also leaves the network on, so a bake may fetch packages that nobody has
+    pinned. An argument ``platform`` of `mlflow.models.build_docker`, and one for further options of `docker
+    build`, would do instead.
     """
     from mlflow.models import docker_utils
 

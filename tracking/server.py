@@ -6,10 +6,8 @@ and migrated the database.
 """
 
 import gc
-import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -23,19 +21,14 @@ def main() -> None:
     # The first process of a container ignores the signals that it has no handler for.
     signal.signal(signal.SIGTERM, leave)
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
-    import mlflow.server
-    from mlflow.cli import cli
+    import mlflow_internals
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
     asked_to_stop: list[object] = []
-    mlflows_own: Callable[..., Any] = mlflow.server._exec_cmd
 
-    def run_here(command: Sequence[str], *, extra_env: Mapping[str, str], **options: Any) -> Any:  # noqa: ANN401
+    def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
         """Run ``python -m uvicorn ARGUMENTS`` in this process."""
-        if list(command[1:3]) != ["-m", "uvicorn"]:
-            return mlflows_own(command, extra_env=extra_env, **options)
-        os.environ.update(extra_env)
-        import mlflow.server.fastapi_app  # noqa: F401 - what uvicorn would import
+        mlflow_internals.import_application()
         import uvicorn
 
         gc.collect()
@@ -44,14 +37,14 @@ def main() -> None:
         if asked_to_stop:
             leave()
         signal.signal(signal.SIGTERM, leave)
-        return uvicorn.main(list(command[3:]))
+        return uvicorn.main(arguments)
 
     # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
-        mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
+        mlflow_internals.start_uvicorn_by(run_here)
     # An interrupted migration can't be resumed.
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
-    cli(["server"])
+    mlflow_internals.run_mlflow("server")
 
 
 if __name__ == "__main__":

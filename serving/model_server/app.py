@@ -11,11 +11,11 @@ import time
 from contextvars import copy_context
 
 from mlflow.pyfunc import PyFuncModel
-from mlflow.pyfunc.scoring_server import CONTENT_TYPES
 
 from model_server import metrics
 from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
 from model_server.handover import Handover, Message, Receive, Send
+from model_server.mlflow_internals import CONTENT_TYPES
 from model_server.model import Model
 from model_server.openapi import openapi
 from model_server.pages import pages

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from mlflow.pyfunc import scoring_server
-
 from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow
+from model_server.mlflow_internals import application, refused_by_hint
 from model_server.model import Model, Outcome, outcome_of_request
 from model_server.refusal import explain
 
@@ -24,7 +22,7 @@ class Handover:
 
     def __init__(self, model: Model, timeout: int) -> None:
         """Make it; ``timeout`` is in seconds."""
-        self.application = scoring_server.init(model.pyfunc)
+        self.application = application(model.pyfunc)
         self._timeout = timeout
         self._params = model.params_schema
         self._columns = model.columns
@@ -61,7 +59,7 @@ class Handover:
         return await self._error(status, outcome, content_type, body)
 
     async def _error(self, status: int, outcome: Outcome, content_type: str, body: bytes) -> Answer:
-        if outcome.failure is not None and not _is_of_type_hints(outcome.failure):
+        if outcome.failure is not None and not refused_by_hint(outcome.failure):
             return raised_by_model(outcome.failure)
         if status == 504:
             return too_slow(self._timeout)
@@ -75,10 +73,3 @@ class Handover:
         except TimeoutError:
             return too_slow(self._timeout)
         return refusal(status, why)
-
-
-def _is_of_type_hints(error: BaseException) -> bool:
-    """Whether MLflow refused the data, as not being of predict's type hints, before the model got it."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    modules = ("mlflow.types.type_hints", "mlflow.pyfunc.utils.data_validation")
-    return bool(frames) and frames[-1].f_globals.get("__name__") in modules

@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.models.utils import _enforce_mlflow_datatype, _enforce_params_schema
-from mlflow.pyfunc.scoring_server import CONTENT_TYPE_CSV, CONTENT_TYPE_JSON, CONTENT_TYPES
-from mlflow.pyfunc.utils.serving_data_parser import is_unified_llm_input
-from mlflow.types import DataType, ParamSchema
+from mlflow.models import validate_schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from model_server.mlflow_internals import CONTENT_TYPES, is_llm_request
 from model_server.signature import Column
 
 _logger = logging.getLogger(__name__)
@@ -39,11 +38,11 @@ def explain(content_type: str, body: bytes, columns: list[Column], params: Param
     if any(parameter.lower() != "charset=utf-8" for parameter in parameters):
         return f"the Content-Type has a parameter that is not charset=utf-8; leave it at {mime}"
     try:
-        if mime == CONTENT_TYPE_JSON:
+        if mime == "application/json":
             request = _json(body)
             _check_columns(_table(request, columns), columns)
             _check_params(request, params)
-        elif mime == CONTENT_TYPE_CSV:
+        elif mime == "text/csv":
             table = _csv(body)
             _check_columns(table, columns)
             _check_csv_booleans(table, columns)
@@ -76,7 +75,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 def _table(request: dict[str, Any], columns: list[Column]) -> _Table:
     """Return the columns of a request, in whichever format; none if they can't be told."""
-    if is_unified_llm_input(request) and any(column.name in request for column in columns):
+    if is_llm_request(request) and any(column.name in request for column in columns):
         raise _WrongError(_GENERAL)
     found = [name for name in FORMATS if name in request]
     if len(found) != 1:
@@ -194,7 +193,7 @@ def _check_parquet(body: bytes, columns: list[Column]) -> None:
         elif column.kind is not None:
             values = frame[column.name]
             try:
-                _enforce_mlflow_datatype(column.name, values, column.kind)
+                validate_schema(frame[[column.name]], Schema([ColSpec(column.kind)]))
             except Exception:
                 raise _WrongError(
                     f"column {column.name!r}: expected {column.type_name}, found {values.dtype}"
@@ -247,7 +246,7 @@ def _check_params(request: dict[str, Any], schema: ParamSchema | None) -> None:
     for param in schema.params:
         if param.name in given:
             try:
-                _enforce_params_schema({param.name: given[param.name]}, schema)
+                ParamSpec.validate_param_spec(given[param.name], param)
             except MlflowException:
                 name = param.dtype.name if isinstance(param.dtype, DataType) else str(param.dtype)
                 of = f" of shape {param.shape}" if param.shape else ""

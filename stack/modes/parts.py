@@ -81,7 +81,7 @@ class Parts:
                 "deploy",
                 ["-m", "stack", "deploy", "--native", "--wait"],
                 CHECKOUT,
-                self.config.client_environment() | self.config.server,
+                {**self.config.client_environment(), **self.config.server},
             )
             yield lambda name: self._finish(name, children[name])
         finally:

@@ -87,7 +87,7 @@ def test_a_first_version_that_answers_otherwise_does_not_stay(own: Stack) -> Non
     wrong.script("train")
     failed = wrong.script("deploy", check=False)
     assert failed.returncode == 1
-    assert "version 1 of first failed the replay: it answers otherwise" in failed.stderr
+    assert "version 1 of first failed the replay: its answer differs" in failed.stderr
     assert list(wrong.aliases()) == ["candidate"]
     assert wrong.status()["served"] is None
     with pytest.raises(requests.ConnectionError):

@@ -15,7 +15,8 @@ from mlflow.pyfunc import PythonModel
 from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
 from mlflow.pyfunc.scoring_server import CONTENT_TYPE_JSON, invocations, predictions_to_json
 from mlflow.types import ParamSchema
-from model_server.model import Model, as_json
+from model_server.mlflow_internals import as_json
+from model_server.model import Model
 from model_server.settings import load_settings
 
 from tests.unit.requests_to_models import bounded
@@ -47,6 +48,21 @@ def test_the_models_params_are_their_defaults_as_from_mlflow() -> None:
         == [{"threshold": 0.5, "mode": "fast", "weights": [1, 2]}]
     )
     assert served.answer(_BODY[:-1] + b', "params": {"mode": "slow"}}') is None
+
+
+def test_what_a_model_does_to_its_params_is_not_seen_by_the_next_request() -> None:
+    implementation = Remembering([])
+    served = model(implementation, params=PARAMS)
+    served.answer(_BODY)
+    implementation.params[0]["mode"] = "slow"
+    served.answer(_BODY)
+    assert implementation.params[1]["mode"] == "fast"
+
+
+def test_a_model_whose_signature_has_no_params_gets_none() -> None:
+    implementation = Remembering([])
+    model(implementation).answer(_BODY)
+    assert implementation.params == [None]
 
 
 class WithAll(PythonModel):

@@ -1,4 +1,8 @@
-"""Requests to a model and its answers, as JSON, in the form that the model server uses."""
+"""Requests to a model and its answers, as JSON, in the form that the model server uses.
+
+The private part of MLflow that the trainer uses is here, and not in a module of its own: this file also runs
+by itself, and can import no module beside it then. No other module of the trainer uses a private part.
+"""
 
 import io
 import json
@@ -13,6 +17,9 @@ from mlflow.models import convert_input_example_to_serving_input
 from mlflow.pyfunc import PyFuncModel, load_model
 from mlflow.pyfunc.scoring_server import predictions_to_json
 
+PRIVATE = ("mlflow.pyfunc.scoring_server:predictions_to_json",)
+"""As module:name. tests/unit/test_mlflow_internals.py names the one that a new MLflow has moved."""
+
 
 def as_request(features: pd.DataFrame) -> str:
     """Return the body of a request for predictions of these rows."""
@@ -21,6 +28,9 @@ def as_request(features: pd.DataFrame) -> str:
 
 def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
     """Return the answers of a model in this process, as a client of the model server reads them.
+
+    Why `predictions_to_json`: MLflow's scoring server makes JSON of an answer by it. The public
+    `mlflow.models.predict` would do instead, if it did not load the model anew.
 
     Raises:
         TypeError: if it returns anything but a list, array, Series or DataFrame.

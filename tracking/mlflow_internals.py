@@ -1,0 +1,53 @@
+"""The private parts of MLflow that the tracking server uses or replaces. server.py touches none.
+
+Private is a name with an underscore before it, and what has no page in the reference of MLflow's Python API:
+https://mlflow.org/docs/latest/api_reference/python_api/
+
+Importing this takes seconds: it imports MLflow's server, though not yet its application.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import mlflow.server
+from mlflow.cli import cli
+
+PRIVATE = ("mlflow.cli:cli", "mlflow.server:_exec_cmd", "mlflow.server:fastapi_app")
+"""As module:name. tests/unit/test_mlflow_internals.py names the one that a new MLflow has moved."""
+
+
+def run_mlflow(*arguments: str) -> None:
+    """Run the command `mlflow` with these arguments in this process, as its function `cli`.
+
+    Why: in a process of its own, it could not be told how to start uvicorn. The public `python -m mlflow`
+    would do instead, by `runpy` and with another `sys.argv`.
+    """
+    cli(list(arguments))
+
+
+def start_uvicorn_by(run: Callable[[list[str]], Any]) -> None:
+    """Let `mlflow server` call this with uvicorn's arguments, where it would start uvicorn as a child.
+
+    Why: the child, which `_exec_cmd` starts, imports all of MLflow a second time, and the parent only waits.
+    An option of `mlflow server` to run uvicorn in its own process would do instead. uvicorn with MLflow's
+    application would not: the command checks the settings and migrates the database before.
+    """
+    mlflows_own: Callable[..., Any] = mlflow.server._exec_cmd
+
+    def run_here(command: Sequence[str], *, extra_env: Mapping[str, str], **options: Any) -> Any:  # noqa: ANN401
+        if list(command[1:3]) != ["-m", "uvicorn"]:
+            return mlflows_own(command, extra_env=extra_env, **options)
+        os.environ.update(extra_env)
+        return run(list(command[3:]))
+
+    mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
+
+
+def import_application() -> None:
+    """Import what uvicorn would import, the module `fastapi_app` with MLflow's application.
+
+    Why: it must be there before the garbage collector is told to leave alone what is there. Nothing public
+    would do instead: only the arguments that MLflow writes for uvicorn say where the application is.
+    """
+    import mlflow.server.fastapi_app  # noqa: F401
