@@ -1,6 +1,6 @@
 """Ask a model server without a break while its versions change, and count what clients see of that.
 
-python -m tests.bench.switch [--native | --docker] [--switches N] [--requests N] [--minutes M]
+python -m tests.bench.switch [--native | --docker] [--switches N] [--requests N] [--clients N] [--minutes M]
 
 Each step is checked: the right version is served and champion, and what must not be touched was not. One that
 does not do what it should ends the benchmark.
@@ -55,7 +55,8 @@ def soak(mode: str, home: Path, arguments: argparse.Namespace) -> Soak:
         steps = Steps(stack, versions)
         port = stack.ports[1]
         wait_until(lambda: None if answers_right(port) else "no right answer", timeout=60)
-        with under_load(Job(port, questions(stack.model))) as load:
+        asking = Job(port, questions(stack.model), kept=arguments.clients, fresh=arguments.clients)
+        with under_load(asking) as load:
             time.sleep(_REST)
             done = change(one_round(mode), steps.do, load.clients, arguments)
     return Soak(load.requests, done, load.late)
@@ -102,11 +103,10 @@ def compare(arguments: argparse.Namespace) -> None:
     for column, mode in modes.items():
         with tempfile.TemporaryDirectory(prefix="bench-") as home:
             soaks[column] = soak(mode, Path(home), arguments)
-    job = Job(port=0, questions=[])
     print(
-        f"{os.cpu_count()} cores, load average before: {load:.1f}; {job.kept} clients that keep their"
-        f" connection, and {job.fresh} that open one for each request; each waits {job.think * 500:.0f} to"
-        f" {job.think * 1500:.0f} ms before the next request, and none asks again what has failed"
+        f"{os.cpu_count()} cores, load average before: {load:.1f}; {arguments.clients} clients keep their"
+        f" connection, and as many open one for each request. Each waits {Job.think * 500:.0f} to"
+        f" {Job.think * 1500:.0f} ms before its next request; none asks again what has failed."
     )
     print("\n".join([*missing, "", *report(soaks, arguments.requests, arguments.switches)]))
 
@@ -120,12 +120,13 @@ def main() -> int:
     for name, default, what in (
         ("switches", 20, "how often the version changes at least"),
         ("requests", 100_000, "how many requests there are at least"),
+        ("clients", 4, "how many clients keep their connection, and how many do not"),
         ("minutes", 12, "when a mode ends at the latest"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default {default})")
     arguments = parser.parse_args()
-    if min(arguments.switches, arguments.requests, arguments.minutes) < 1:
-        parser.error("expected at least one switch, one request and one minute")
+    if min(arguments.switches, arguments.requests, arguments.clients, arguments.minutes) < 1:
+        parser.error("expected at least one switch, one request, one client and one minute")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped and removed then, too
     return exit_status("bench", lambda: compare(arguments))
 
