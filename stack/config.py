@@ -13,7 +13,7 @@ from stack.errors import StackError
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
 _GATE = ("GATE_THRESHOLD", "GATE_TOLERANCE")
-_SERVER = (
+SERVER_SETTINGS = (
     "SERVER_WORKERS",
     "SERVER_THREADS",
     "SERVER_QUEUE",
@@ -120,7 +120,7 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
         model_name=model_name,
         model_dir=model_dir,
         gate={name: values[name] for name in _GATE if name in values},
-        server={name: values[name] for name in _SERVER if name in values},
+        server={name: values[name] for name in SERVER_SETTINGS if name in values},
         tracking_port=tracking_port,
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),

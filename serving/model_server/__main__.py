@@ -62,7 +62,15 @@ def _serve(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     gc.enable()
-    Supervisor(application, settings).run()
+    try:
+        supervisor = Supervisor(application, settings)
+    except OSError as error:
+        print(
+            f"model server: can't listen on port {settings.port} or {settings.own_port}: {error}",
+            file=sys.stderr,
+        )
+        return 1
+    supervisor.run()
     return 0
 
 

@@ -10,6 +10,7 @@ from gunicorn.app.base import BaseApplication
 from model_server.app import Application
 from model_server.metrics import forget_worker
 from model_server.settings import Settings
+from model_server.shared_port import bind
 
 # A stop waits this many seconds for the requests in flight.
 _GRACE = 10
@@ -27,9 +28,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         """Configure gunicorn."""
         options: dict[str, Any] = {
-            "bind": [f"{self._settings.host}:{port}" for port in self._ports()],
-            # A server of another version may use the same port until it has stopped.
-            "reuse_port": self._settings.own_port != 0,
+            "bind": self._bound(),
             "workers": self._settings.workers,
             "worker_class": "model_server.worker.Worker",
             "preload_app": True,
@@ -45,8 +44,14 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def _ports(self) -> list[int]:
-        return [port for port in (self._settings.port, self._settings.own_port) if port]
+    def _bound(self) -> list[str]:
+        """Return what to listen on: the port or, if another server may share it, sockets that are bound."""
+        of = self._settings
+        if not of.own_port:
+            return [f"{of.host}:{of.port}"]
+        # Not by gunicorn's `reuse_port`: each worker would have sockets, and a queue, of its own.
+        own = bind(of.host, of.own_port, shared=False)
+        return [f"fd://{number}" for number in (own, bind(of.host, of.port, shared=True))]
 
     def _say_ready(self) -> None:
         of = self._settings

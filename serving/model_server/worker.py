@@ -11,6 +11,8 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
+from model_server.shared_port import steer_away
+
 # For so many seconds, an open connection without a request may bring one more; its answer closes it.
 _LAST_CALL = 0.5
 _POLL = 0.01
@@ -24,6 +26,9 @@ class _Server(Server):
         accepted first. Then each connection is closed after its next answer.
         """
         self.config.loaded_app.draining = True
+        for listener in sockets or []:
+            steer_away(listener)
+        await asyncio.sleep(_POLL)  # for what is on its way
         accepted = [connection for listener in sockets or [] for connection in _waiting(listener)]
         for server in self.servers:
             server.close()

@@ -64,6 +64,8 @@ def up(config: Config, *, detach: bool) -> None:
     print("==> with Docker", flush=True)
     since = datetime.now(UTC)
     if subprocess.run(come_up_command(config)).returncode != 0:
+        if interruption.received and not detach:
+            _stop(config)
         interruption.check()
         raise StackError("Compose did not start the stack, see above; run ./scripts/doctor to find the cause")
     try:
@@ -82,13 +84,25 @@ def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
     try:
         _wait_for_one_shots(config, interruption.check)
         print(up_text(config, "Ctrl-C"), flush=True)
-        wait_until(lambda: "up", timeout=math.inf, on_wait=interruption.check)
+        runs = lambda: "up" if logs.poll() is None else None  # noqa: E731
+        wait_until(runs, timeout=math.inf, on_wait=interruption.check)
+        print("==> all containers have ended", flush=True)
     except KeyboardInterrupt:
-        run(compose_command(config, "stop", *SERVICES))  # `serving` must be named: its scale is 0
-        print("==> stopped", flush=True)
+        _stop(config)
     finally:
         logs.terminate()
         logs.wait()
+
+
+def _stop(config: Config) -> None:
+    """Stop all services; first `deploy`, which may be about to start `serving`."""
+    for names in (_ONE_SHOTS, ("serving", "tracking")):
+        stopped = run(compose_command(config, "stop", *names))
+        if stopped.returncode != 0:
+            raise StackError(
+                f"Compose did not stop {', '.join(names)}: {stopped.stderr.strip()}; run ./scripts/down"
+            )
+    print("==> stopped", flush=True)
 
 
 def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
@@ -112,7 +126,8 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
                 since = f"--since={found['State']['StartedAt']}"
                 log = run(["docker", "logs", f"--tail={_LOG_LINES}", since, found["Id"]])
                 lines = "\n    ".join((log.stdout + log.stderr).splitlines())
-                failed.append(f"{name} ended with status {status.strip()}. The end of its log:\n    {lines}")
+                how = f"ended with status {status.strip()}" if status.strip() else "was removed"
+                failed.append(f"{name} {how}. The end of its log:\n    {lines}")
     if failed:
         raise StackError("\n".join(failed))
 

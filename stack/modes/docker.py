@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from stack.config import CHECKOUT, Config
+from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
 from stack.modes.compose import SERVICES, compose_command, service_containers
@@ -179,13 +179,13 @@ class Docker:
     def is_current(self) -> bool:
         """Whether Compose would keep the container of `serving` if it started that service now.
 
-        Each version of Compose compares in its own way, so the container of another version counts as
-        current.
+        Each version of Compose compares in its own way. So of a container that another version made, only the
+        settings of the stack are compared.
         """
         [found] = self._containers("serving")
         made_by = found["Config"]["Labels"]["com.docker.compose.version"]
         if not run(_VERSION).stdout.strip().removeprefix("v").startswith(made_by):
-            return True
+            return _has_settings(found, self.config)
         version = found["Config"]["Image"].rpartition(":")[2]
         environment = compose_environment(self.config, version, found["Image"])
         told = run(start_command(self.config, "serving", "--dry-run"), environment)
@@ -286,6 +286,15 @@ class Docker:
     def _remove(self, service: str) -> None:
         if identities := [found["Id"] for found in self._containers(service)]:
             run(["docker", "rm", "--force", *identities])
+
+
+def _has_settings(container: dict[str, Any], config: Config) -> bool:
+    """Whether a container of `serving` was made with these settings of the model server, and its port."""
+    given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
+    published = container["HostConfig"]["PortBindings"]["8080/tcp"]
+    return all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS) and any(
+        binding["HostPort"] == str(config.serving_port) for binding in published
+    )
 
 
 def _memory(container: str) -> int:

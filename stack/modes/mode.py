@@ -65,8 +65,8 @@ class Mode(Protocol):
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve a baked version in place of what is served now; ``check`` gets its URL.
 
-        If ``starts_beside`` and ``fits_beside``, the new server starts first, and then the old one stops.
-        Otherwise the old one stops first.
+        If ``starts_beside``, the new server starts first, and then the old one stops; otherwise the old one
+        stops first.
 
         Raises:
             StackError: if the new one does not start, or ``check`` raises it. The new one is stopped then,

@@ -10,7 +10,8 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields, replace
+from pathlib import Path
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
@@ -34,12 +35,23 @@ class Note:
     version: str = ""
     image_id: str = ""
     settings: str = ""
+    port: str = ""
     url: str = ""
 
     @classmethod
     def of(cls, process: Process) -> "Note":
         """Read the note of a process that runs or has run; an empty one if there is none."""
-        return cls(*process.note().split())
+        return cls.read(process.note())
+
+    @classmethod
+    def read(cls, text: str) -> "Note":
+        """Read one that was written; an empty one if it is of another release of the stack."""
+        words = text.split()
+        return cls(*words) if len(words) == len(fields(cls)) else cls()
+
+    def __str__(self) -> str:
+        """Write it as words; none of them is empty when a model server starts."""
+        return " ".join(astuple(self))
 
 
 @dataclass(frozen=True)
@@ -55,14 +67,18 @@ class ModelServers:
 
     def current(self) -> Process | None:
         """Return the one that serves: of two, the newer if it is already healthy; None if none runs."""
-        running = sorted(filter(Process.is_running, self.processes()), key=Process.started_at, reverse=True)
-        healthy = [process for process in running if is_healthy(process)]
-        return next(iter([*healthy, *reversed(running)]), None)
+        running = sorted(filter(Process.is_running, self.processes()), key=Process.started_at)
+        if len(running) == 2 and is_healthy(running[1]):
+            return running[1]
+        return running[0] if running else None
 
-    def last_note(self) -> Note:
-        """Return the note of the one that was started last, running or not."""
-        started = [process for process in self.processes() if process.lock.exists()]
-        return Note.of(max(started, key=Process.started_at)) if started else Note()
+    def last_served(self) -> Note:
+        """Return the note of the one that was found right last, running or not; else an empty one."""
+        return Note.read(self._served.read_text()) if self._served.exists() else Note()
+
+    @property
+    def _served(self) -> Path:
+        return self.config.home / "run" / "served"
 
     def settings(self) -> str:
         """Return a digest of the settings that a new one would start with."""
@@ -82,9 +98,9 @@ class ModelServers:
                 process.stop()
 
     def replace(self, note: Note, model: str, check: Check) -> None:
-        """Start a new one, then stop the old one. If there is no memory for both, stop the old one first.
+        """Start a new one, then stop the old one.
 
-        An old one that is not healthy stops first too: it would get half of the connections.
+        An old one that is not healthy stops first: it would get half of the connections.
 
         Raises:
             StackError: if it does not start, something else uses the port, or ``check`` raises it. The new
@@ -92,17 +108,19 @@ class ModelServers:
 
         """
         old = self.current()
-        if old is not None and not (is_healthy(old) and self.fits_beside()):
+        if old is not None and not is_healthy(old):
             old.stop()
             old = None
-        if old is None:
-            check_port("SERVING_PORT", self.config.serving_port, "the model server")
+        port = self.config.serving_port
+        if old is None or not has_port(old, port):
+            check_port("SERVING_PORT", port, "the model server")
         new = next(process for process in self.processes() if old is None or process.name != old.name)
         try:
-            check(self.start(new, note, model, self.config.serving_port))
+            check(self.start(new, note, model, port))
         except StackError:
             new.stop()
             raise
+        self._served.write_text(new.note())
         if old is not None:
             old.stop()
 
@@ -131,7 +149,7 @@ class ModelServers:
                 IMAGE_ID=note.image_id,
             ),
             self.config.home,  # not in the checkout: no image has its modules
-            note=f"{note.model_name} {note.version} {note.image_id} {self.settings()} {url}",
+            note=str(replace(note, settings=self.settings(), port=ports["SERVER_PORT"], url=url)),
             keeps_log=process.name in NAMES and self.current() is not None,
         )
         wait_until_healthy(process, url)
@@ -140,7 +158,13 @@ class ModelServers:
 
 def is_healthy(process: Process) -> bool:
     """Whether a model server answers on its own port that it is healthy."""
-    return not_healthy(Note.of(process).url) is None
+    url = Note.of(process).url
+    return bool(url) and not_healthy(url) is None
+
+
+def has_port(process: Process, port: int) -> bool:
+    """Whether a model server was started on this port."""
+    return Note.of(process).port == str(port)
 
 
 def wait_until_healthy(process: Process, url: str, on_wait: Callable[[], None] = lambda: None) -> None:

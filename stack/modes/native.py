@@ -157,7 +157,7 @@ class Native:
 
     def last_served(self) -> str | None:
         """Return the version that was served last, if its files and the model server are the same."""
-        note = self.servers.last_note()
+        note = self.servers.last_served()
         is_same = bool(note.image_id) and note.image_id == self.image_id(note.version)
         return note.version if is_same and note.model_name == self.config.model_name else None
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes import model_servers
-from stack.modes.model_servers import ModelServers, wait_until_healthy
+from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.processes import Process, failure, part_environment
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
-STOP_ORDER = ("deploy", "switch", "trial", "trainer", *model_servers.NAMES, "tracking")
+SERVERS = (*model_servers.NAMES, "tracking")
+STOP_ORDER = ("deploy", "switch", "trial", "trainer", *SERVERS)
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,12 @@ class Parts:
         self._stop(STOP_ORDER)
 
     def stop_left_over(self) -> bool:
-        """Stop what a killed `up` left, except a healthy model server; return whether there is one."""
+        """Stop what a killed `up` left, but no healthy model server; return whether that one has its port."""
+        self._stop(name for name in STOP_ORDER if name not in SERVERS)  # a deployment may finish its switch
         current = self._servers.current()
         kept = {current.name} if current and model_servers.is_healthy(current) else set()
-        self._stop([name for name in STOP_ORDER if name not in kept])
-        return bool(kept)
+        self._stop(name for name in SERVERS if name not in kept)
+        return current is not None and bool(kept) and has_port(current, self.config.serving_port)
 
     def _stop(self, names: Iterable[str]) -> None:
         stuck = []

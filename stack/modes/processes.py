@@ -38,7 +38,7 @@ class Process:
 
     @property
     def log(self) -> Path:
-        """Where its output goes, the last run's only."""
+        """Where its output goes; it begins anew when the process starts, unless another still writes it."""
         return self.home / "logs" / f"{self.log_name or self.name}.log"
 
     @property

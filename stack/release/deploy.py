@@ -8,7 +8,7 @@ there.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -56,6 +56,9 @@ def deploy(
     try:
         _release(registry, mode, target, check)
     except TrackingError:
+        if before not in (None, target) and mode.served() is None:  # it had to stop first
+            with suppress(StackError):
+                mode.serve(str(before))
         raise
     except StackError as error:
         _put_back(registry, mode, before, target, error)
@@ -106,28 +109,31 @@ def _release(
 ) -> None:
     """Bake, replay and serve the version. If something is served, replay it as a trial first."""
     record = _bake(registry, mode, version)
-    served = mode.served()
-    if served is not None and (record is not None or mode.starts_beside):
-        if not mode.fits_beside():
-            print(
-                f"there is no memory for two model servers, so version {served.version} stops first",
-                flush=True,
-            )
-        elif record is not None:
-            print(f"replaying version {version} as a trial", flush=True)
-            with _checking(registry, version), mode.trial(version) as url:
-                _replay(registry, mode, version, record, url)
-            record = None
-    check()
-    if record is not None:
-        print(f"starting to serve version {version}", flush=True)
-        with _checking(registry, version):
-            mode.serve(version, partial(_replay, registry, mode, version, record))
-    elif _is_served(registry, mode, version):
+    if record is None and _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
-    else:
-        print(f"starting to serve version {version}", flush=True)
+        return
+    served = mode.served()
+    is_second = served is not None and (record is not None or mode.starts_beside)
+    if served is not None and is_second and not mode.fits_beside():
+        check()
+        print(
+            f"there is no memory for two model servers, so version {served.version} stops first", flush=True
+        )
+        mode.stop_serving()
+    elif served is not None and record is not None:
+        print(f"replaying version {version} as a trial", flush=True)
+        with _checking(registry, version), mode.trial(version) as url:
+            _replay(registry, mode, version, record, url)
+        record = None
+    check()
+    if record is None and _is_served(registry, mode, version):
+        return  # a killed deployment had served it before it was noted as right
+    print(f"starting to serve version {version}", flush=True)
+    if record is None:
         mode.serve(version)
+        return
+    with _checking(registry, version):
+        mode.serve(version, partial(_replay, registry, mode, version, record))
 
 
 def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":

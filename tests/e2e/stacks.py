@@ -135,14 +135,16 @@ class Stack:
             text=True,
         )
         count = 0
-        while process.poll() is None:
-            try:
-                assert self.model.is_right(self.predictions())
-                count += 1
-            except requests.ConnectionError:
-                assert may_pause
-            time.sleep(0.01)
-        output, _ = process.communicate()
+        try:
+            while process.poll() is None:
+                try:
+                    assert self.model.is_right(self.predictions())
+                    count += 1
+                except requests.ConnectionError:
+                    assert may_pause
+                time.sleep(0.01)
+        finally:
+            output, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == 0, output
         assert count > 0
         return output

@@ -229,7 +229,9 @@ def deploy_up_to(stack: Stack, line: str, seconds: float) -> subprocess.Popen[st
 def test_a_deployment_that_is_killed_is_finished_by_the_next(own: Stack, line: str, seconds: float) -> None:
     before = own.aliases()["champion"]
     candidate = next_candidate(own)
-    deploy_up_to(own, line, seconds).kill()
+    process = deploy_up_to(own, line, seconds)
+    assert process.poll() is None
+    process.kill()
     own.script("deploy")
     assert own.aliases() == {"champion": candidate, "previous": before}
     own.assert_settled(candidate)

@@ -370,6 +370,31 @@ def test_without_memory_for_two_the_one_before_stops_first_and_that_is_said(
     assert "there is no memory for two model servers, so version 1 stops first" in capsys.readouterr().out
 
 
+def test_what_had_to_stop_first_is_served_again_when_the_tracking_server_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_answer(*_: object) -> str:
+        raise TrackingError("no answer")
+
+    monkeypatch.setattr("stack.release.replay.replay", no_answer)
+    world = served_world("1", candidate="2")
+    world.fits_beside = False
+    with pytest.raises(TrackingError):
+        run(world)
+    assert world.done == ["bake 2", "serve 2", "serve 1"]
+    assert_settled(world, "1")
+
+
+def test_nothing_that_is_served_already_has_to_stop_for_want_of_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = served_world("2")
+    world.starts_first, world.fits_beside = True, False
+    run(world)
+    assert world.done == []
+    assert "no memory" not in capsys.readouterr().out
+
+
 def test_a_first_version_that_answers_otherwise_does_not_stay() -> None:
     world = World({"candidate": "1"}, {"1": {}}, wrong=("1",))
     with pytest.raises(StackError, match="version 1 of iris failed the replay: it answers otherwise"):
@@ -555,16 +580,20 @@ def moved(world: World, champion: str) -> World:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("tracking_dies", [False, True], ids=["killed", "tracking server gone"])
-@pytest.mark.parametrize("starts_first", [False, True], ids=["stop first", "start first"])
+@pytest.mark.parametrize(
+    ("starts_first", "fits_beside"),
+    [(False, True), (True, True), (True, False), (False, False)],
+    ids=["stop first", "start first", "no memory", "stop first, no memory"],
+)
 def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
-    name: str, tracking_dies: bool, starts_first: bool
+    name: str, tracking_dies: bool, starts_first: bool, fits_beside: bool
 ) -> None:
     make, version, champion = SCENARIOS[name]
     whole = make()
     run(whole, version)
     for steps in range(200):
         world = make()
-        world.starts_first = starts_first
+        world.starts_first, world.fits_beside = starts_first, fits_beside
         world.tracking_dies, world.steps_left = tracking_dies, steps
         try:
             run(world, version)

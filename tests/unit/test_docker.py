@@ -80,7 +80,8 @@ def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # no
     return {
         "Id": "it",
         "Image": "sha256:it",
-        "Config": {"Image": "mine/wine:3", "Labels": LABELS},
+        "Config": {"Image": "mine/wine:3", "Labels": LABELS, "Env": ["SERVER_WORKERS=3", "SERVER_QUEUE="]},
+        "HostConfig": {"PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "7002"}]}},
         "State": {"Status": status, "Running": status in ("running", "restarting")},
         **others,
     }
@@ -125,13 +126,30 @@ def test_what_is_served_is_what_runs(
 
 
 @pytest.mark.parametrize(
+    ("settings", "is_current"),
+    [
+        ({"SERVER_WORKERS": "3"}, True),
+        ({"SERVER_WORKERS": "3", "SERVING_PORT": "7003"}, False),
+        ({"SERVER_WORKERS": "4"}, False),
+        ({}, False),
+        ({"SERVER_WORKERS": "3", "SERVER_QUEUE": "7"}, False),
+    ],
+)
+def test_a_container_of_another_compose_is_current_if_it_has_the_settings(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_current: bool
+) -> None:
+    Engine(monkeypatch, a_container(), version="2.40.3\n")
+    config = load_config({"SERVING_PORT": "7002", **settings}, Path("/nonexistent/.env"))
+    assert Docker(config).is_current() == is_current
+
+
+@pytest.mark.parametrize(
     ("answers", "is_current"),
     [
         ({"version": "2.26.1-4\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Running\n"}, True),
         ({"version": "v2.26.1\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Recreate\n"}, False),
-        ({"version": "2.40.3\n", "--dry-run": "DRY-RUN MODE - Container mine-serving-1  Recreate\n"}, True),
     ],
-    ids=["the same", "other settings", "another Compose"],
+    ids=["the same", "other settings"],
 )
 def test_a_container_is_current_if_compose_would_make_the_same_again(
     monkeypatch: pytest.MonkeyPatch, answers: dict[str, str], is_current: bool

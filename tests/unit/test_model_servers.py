@@ -49,7 +49,7 @@ def servers(
     (tmp_path / "model_server").mkdir()
     (tmp_path / "model_server" / "__main__.py").write_text(SERVER)
     monkeypatch.setattr(model_servers, "MODEL_SERVER", tmp_path)
-    monkeypatch.setattr(model_servers, "HEALTHY_WITHIN", 1)
+    monkeypatch.setattr(model_servers, "HEALTHY_WITHIN", 3)
     config = replace(
         load_config({}, Path("/nonexistent/.env")), home=tmp_path / "home", serving_port=free_ports[1]
     )
@@ -129,15 +129,12 @@ def test_one_that_is_found_wrong_does_not_stay(servers: ModelServers) -> None:
     assert servers.current() is None
 
 
-def test_without_memory_for_two_the_old_one_stops_first(
+def test_whether_there_is_memory_for_two_is_told(
     servers: ModelServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(servers, "1")
     monkeypatch.setattr(model_servers, "is_free", lambda _: False)
     assert not servers.fits_beside()
-    with pytest.raises(StackError):
-        serve(servers, "2", "broken")
-    assert running(servers) == []
 
 
 def test_an_old_one_that_is_not_healthy_stops_first(servers: ModelServers) -> None:
@@ -176,3 +173,39 @@ def test_of_two_that_a_killed_deployment_left_the_newer_stays_if_it_is_healthy(
     assert Note.of(current).version == stays
     servers.clean_up()
     assert running(servers) == [stays]
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_new_port_that_somebody_else_has_is_refused_and_the_old_one_stays(
+    servers: ModelServers, free_ports: tuple[int, int], shares: bool
+) -> None:
+    serve(servers, "1")
+    with socket.socket() as taken:
+        if shares:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", free_ports[0]))
+        taken.listen()
+        moved = ModelServers(replace(servers.config, serving_port=free_ports[0]))
+        with pytest.raises(StackError, match=r"can't listen on port .* set SERVING_PORT"):
+            serve(moved, "2")
+    assert running(servers) == ["1"]
+
+
+def test_what_was_served_last_is_what_was_found_right(servers: ModelServers) -> None:
+    def check(_: str) -> None:
+        raise StackError("it answers otherwise")
+
+    with pytest.raises(StackError):
+        servers.replace(Note("iris", "1", "sha256:1"), "right", check)
+    assert servers.last_served() == Note()
+    serve(servers, "2")
+    with pytest.raises(StackError):
+        serve(servers, "3", "broken")
+    assert servers.last_served().version == "2"
+
+
+def test_a_note_of_another_release_of_the_stack_says_nothing(servers: ModelServers) -> None:
+    assert Note.read("iris 2 sha256:it") == Note()
+    process = servers.processes()[0]
+    process.start(["sleep", "60"], {}, servers.config.home, "iris 2 sha256:it")
+    assert not model_servers.is_healthy(process)

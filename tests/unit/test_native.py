@@ -9,6 +9,7 @@ import pytest
 
 from stack.config import load_config
 from stack.errors import StackError
+from stack.modes.model_servers import Note
 from stack.modes.native import Native, unmet_requirements
 from stack.modes.parts import Parts
 from stack.modes.processes import part_environment
@@ -30,6 +31,13 @@ def parts(native: Native) -> Parts:
 
 def start(native: Native, name: str, note: str = "") -> None:
     native.process(name).start(FOREVER, os.environ, native.config.home, note)
+
+
+def serve(native: Native, version: str, model: str = "iris", image_id: str = "sha256:it") -> None:
+    """Start what is noted to be a model server, and note that it was found right."""
+    note = Note(model, version, image_id, native.servers.settings(), "5002", "http://127.0.0.1:9")
+    start(native, "serving", str(note))
+    (native.config.home / "run" / "served").write_text(str(note))
 
 
 def bake(native: Native, version: str, **files: str) -> Path:
@@ -124,7 +132,7 @@ def test_what_is_not_baked_has_no_id(native: Native) -> None:
 
 def test_what_is_served_is_what_the_process_was_started_with(native: Native) -> None:
     assert native.served() is None
-    start(native, "serving", "iris 2 sha256:it settings http://127.0.0.1:9")
+    serve(native, "2")
     served = native.served()
     assert served is not None
     assert (served.model_name, served.version, served.image_id) == ("iris", "2", "sha256:it")
@@ -134,17 +142,22 @@ def test_what_is_served_is_what_the_process_was_started_with(native: Native) -> 
 def test_what_was_served_last_is_known_when_nothing_runs_any_more(native: Native) -> None:
     assert native.last_served() is None
     bake(native, "2", MLmodel="a")
-    start(native, "serving", f"iris 2 {native.image_id('2')}")
+    serve(native, "2", image_id=native.image_id("2"))
     Parts(native.config).stop()
     assert native.last_served() == "2"
     bake(native, "2", MLmodel="changed since")
     assert native.last_served() is None
 
 
-@pytest.mark.parametrize("note", ["iris 2", "wine 2 sha256:it", "iris 3 sha256:it", "", "iris"])
-def test_what_was_served_last_must_be_a_baked_version_of_this_model(native: Native, note: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "version", "image_id"),
+    [("wine", "2", "that of 2"), ("iris", "3", "that of 2"), ("iris", "2", "sha256:other")],
+)
+def test_what_was_served_last_must_be_a_baked_version_of_this_model(
+    native: Native, model: str, version: str, image_id: str
+) -> None:
     bake(native, "2", MLmodel="a")
-    start(native, "serving", note.replace("sha256:it", native.image_id("2")))
+    serve(native, version, model, native.image_id("2") if image_id == "that of 2" else image_id)
     assert native.last_served() is None
 
 
@@ -152,7 +165,7 @@ def test_discarding_keeps_what_is_served(native: Native) -> None:
     for number in ("1", "2", "10", "11.partial"):
         bake(native, number, MLmodel=number)
     assert sorted(native.baked_versions()) == ["1", "10", "2"]
-    start(native, "serving", "iris 2")
+    serve(native, "2")
     for number in ("2", "10"):
         native.discard(number)
     assert sorted(native.baked_versions()) == ["1", "2"]
@@ -160,7 +173,7 @@ def test_discarding_keeps_what_is_served(native: Native) -> None:
 
 def test_discarding_is_not_kept_by_another_models_version_of_that_number(native: Native) -> None:
     bake(native, "2", MLmodel="a")
-    start(native, "serving", "wine 2")
+    serve(native, "2", model="wine")
     native.discard("2")
     assert native.baked_versions() == []
 
@@ -193,7 +206,7 @@ def test_only_one_deployment_is_at_work(native: Native) -> None:
 
 
 def test_what_is_served_is_current_until_a_setting_changes(native: Native) -> None:
-    start(native, "serving", f"iris 2 sha256:it {native.servers.settings()} http://127.0.0.1:9")
+    serve(native, "2")
     assert native.is_current()
     changed = replace(native.config, server={"SERVER_WORKERS": "7"})
     assert not Native(changed).is_current()
