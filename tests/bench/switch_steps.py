@@ -40,6 +40,12 @@ _ROUND = (
     ROLLBACK,
 )
 _FAILING = (FAILING_REPLAY, FAILING_START, FAILING_WHERE_SERVED)
+# How the tags `replay` and `failure` tell why each is not served.
+_REASONS = {
+    FAILING_REPLAY: ("failed: ", "its answer differs"),
+    FAILING_START: ("failed: ", "fails to start"),
+    FAILING_WHERE_SERVED: ("passed: ", "fails to start"),
+}
 _ASKED = 8  # times, because two model servers may share the port
 
 
@@ -137,7 +143,7 @@ class Steps:
 
     def _check_failed(self, kind: str, version: str) -> None:
         tags = self.stack.version(version).tags
-        expected = {FAILING_REPLAY: "failed", FAILING_START: "", FAILING_WHERE_SERVED: "passed"}[kind]
-        if "failure" not in tags or tags.get("replay", "").partition(":")[0] != expected:
+        replay, failure = _REASONS[kind]
+        if failure not in tags.get("failure", "") or not tags.get("replay", "").startswith(replay):
             raise StackError(f"{kind}: version {version} failed for another reason: {tags}")
         self.versions.remove_candidate()

@@ -403,7 +403,7 @@ def test_a_failing_version_must_fail_for_its_own_reason(steps: Steps, known: dic
 
         return fail
 
-    known["effect"] = effect({"failure": "no room", "replay": "failed: otherwise"})
+    known["effect"] = effect({"failure": "its answer differs", "replay": "failed: its answer differs"})
     with pytest.raises(StackError, match="version 3 failed for another reason"):
         steps.do(FAILING_START)
     assert steps.do(FAILING_REPLAY).kind == FAILING_REPLAY
