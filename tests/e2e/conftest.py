@@ -44,14 +44,12 @@ def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory
         yield stack
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Run the tests that need the engine in one process, since some restart it, and the others in another."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            params = getattr(item, "callspec", None) and item.callspec.params.values()  # type: ignore[attr-defined]
-            words = [*item.fixturenames, *map(str, params or ())]  # type: ignore[attr-defined]
-            needs_engine = item.path.name == "test_offline.py" or any("docker" in word for word in words)
-            item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else "native"))
+    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    words = [*getattr(item, "fixturenames", ()), *map(str, params)]
+    needs_engine = item.path.name == "test_offline.py" or any("docker" in word for word in words)
+    item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else "native"))
 
 
 def _thorough(name: str) -> object:
