@@ -52,6 +52,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else "native"))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the order of test_failures.py, each of whose tests goes on from the last, in each mode."""
+    items.sort(key=lambda item: item.path.name == "test_failures.py" and "docker" in item.name)
+
+
 def _thorough(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.thorough)
 
