@@ -54,8 +54,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the order of test_failures.py, each of whose tests goes on from the last, in each mode."""
-    items.sort(key=lambda item: item.path.name == "test_failures.py" and "docker" in item.name)
+    """Let the tests of test_failures.py with Docker run in their order: each goes on from the last."""
+
+    def place(item: pytest.Item) -> int:
+        goes_on = item.path.name == "test_failures.py" and "docker" in item.name
+        return (item.location[1] or 0) if goes_on else -1
+
+    items.sort(key=place)
 
 
 def _thorough(name: str) -> object:
