@@ -161,7 +161,6 @@ class Docker:
         except StackError:
             self.stop_serving()
             raise
-        run(["docker", "tag", image(self.config, version), image(self.config, _LAST_SERVED)])
 
     def stop_serving(self) -> None:
         """Remove the container of `serving`."""
@@ -190,6 +189,10 @@ class Docker:
         environment = compose_environment(self.config, version, found["Image"])
         told = run(start_command(self.config, "serving", "--dry-run"), environment)
         return "Recreate" not in told.stdout + told.stderr
+
+    def remember(self, version: str) -> None:
+        """Give the version's image the tag `live`."""
+        run(["docker", "tag", image(self.config, version), image(self.config, _LAST_SERVED)])
 
     def last_served(self) -> str | None:
         """Return the version whose image has the tag `live`, unless the data have been deleted since."""

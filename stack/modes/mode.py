@@ -83,6 +83,9 @@ class Mode(Protocol):
     def is_current(self) -> bool:
         """Whether what is served was started with today's settings; something must be served."""
 
+    def remember(self, version: str) -> None:
+        """Note that this version, which is served, is right: at the next start it is served first."""
+
     def last_served(self) -> str | None:
         """Return the version that was served last, if its files are the same as when it passed the replay.
 

@@ -72,8 +72,14 @@ class ModelServers:
             return running[1]
         return running[0] if running else None
 
+    def remember(self, version: str) -> None:
+        """Keep the note of the one that serves the version, for `last_served`."""
+        current = self.current()
+        if current is not None and Note.of(current).version == version:
+            self._served.write_text(current.note())
+
     def last_served(self) -> Note:
-        """Return the note of the one that was found right last, running or not; else an empty one."""
+        """Return the note that was kept last, of a model server that runs or not; else an empty one."""
         return Note.read(self._served.read_text()) if self._served.exists() else Note()
 
     @property
@@ -120,7 +126,6 @@ class ModelServers:
         except StackError:
             new.stop()
             raise
-        self._served.write_text(new.note())
         if old is not None:
             old.stop()
 

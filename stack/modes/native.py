@@ -155,6 +155,10 @@ class Native:
         current = self.servers.current()
         return current is not None and Note.of(current).settings == self.servers.settings()
 
+    def remember(self, version: str) -> None:
+        """Keep the note of the model server that serves the version."""
+        self.servers.remember(version)
+
     def last_served(self) -> str | None:
         """Return the version that was served last, if its files and the model server are the same."""
         note = self.servers.last_served()

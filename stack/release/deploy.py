@@ -107,11 +107,19 @@ def rollback_target(registry: "Registry", mode: Mode) -> str:
 def _release(
     registry: "Registry", mode: Mode, version: str, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Bake, replay and serve the version. If something is served, replay it as a trial first."""
+    """Bake, replay and serve the version, unless exactly that is served already."""
     record = _bake(registry, mode, version)
     if record is None and _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
-        return
+    else:
+        _serve(registry, mode, version, record, check)
+    mode.remember(version)
+
+
+def _serve(
+    registry: "Registry", mode: Mode, version: str, record: "Record | None", check: Callable[[], None]
+) -> None:
+    """Replay the version, if there is a record, and serve it. While another serves, replay it as a trial."""
     served = mode.served()
     is_second = served is not None and (record is not None or mode.starts_beside)
     if served is not None and is_second and not mode.fits_beside():

@@ -172,6 +172,10 @@ class FakeMode:
             return None
         return Served("iris", self.world.served, self.image_id(self.world.served), self.world.is_healthy)
 
+    def remember(self, version: str) -> None:
+        assert version == self.world.served
+        self.world.change(lambda: setattr(self.world, "last_served", version))
+
     def last_served(self) -> str | None:
         return self.world.last_served
 
@@ -229,6 +233,7 @@ def assert_settled(world: World, champion: str) -> None:
     assert tags["deployed_at"]
     assert "failure" not in tags
     assert world.trial is None
+    assert world.last_served in (champion, None)
 
 
 def test_the_first_candidate_is_replayed_where_it_is_served_and_becomes_champion() -> None:

@@ -181,6 +181,8 @@ def test_what_is_served_is_noted_to_be_found_without_a_tracking_server(
     engine = Engine(monkeypatch)
     Docker(CONFIG).serve("3")
     assert len(engine.got("docker compose")) == 1
+    assert engine.got("docker tag") == []
+    Docker(CONFIG).remember("3")
     assert engine.got("docker tag") == ["docker tag mine/wine:3 mine/wine:live"]
 
 

@@ -197,8 +197,10 @@ def test_what_was_served_last_is_what_was_found_right(servers: ModelServers) -> 
 
     with pytest.raises(StackError):
         servers.replace(Note("iris", "1", "sha256:1"), "right", check)
+    servers.remember("1")
     assert servers.last_served() == Note()
     serve(servers, "2")
+    servers.remember("2")
     with pytest.raises(StackError):
         serve(servers, "3", "broken")
     assert servers.last_served().version == "2"
