@@ -13,8 +13,10 @@ from uvicorn_worker import UvicornWorker
 
 from model_server.shared_port import steer_away
 
-# For so many seconds, an open connection without a request may bring one more; its answer closes it.
-_LAST_CALL = 0.5
+# For so many seconds, an open connection without a request may bring one more; its answer closes it. Where no
+# other server takes over, a wait lengthens the time without a server, so it is only for what is on its way.
+_LAST_CALL_SHARED = 0.5
+_LAST_CALL = 0.1
 _POLL = 0.01
 
 
@@ -25,7 +27,8 @@ class _Server(Server):
         A listening socket that is closed resets the connections which nobody has accepted yet, so they are
         accepted first. Then each connection is closed after its next answer.
         """
-        self.config.loaded_app.draining = True
+        application = self.config.loaded_app
+        application.draining = True
         for listener in sockets or []:
             steer_away(listener)
         await asyncio.sleep(_POLL)  # for what is on its way
@@ -35,10 +38,11 @@ class _Server(Server):
         loop = asyncio.get_running_loop()
         for connection in accepted:
             await loop.connect_accepted_socket(self._protocol, connection)
-        end = loop.time() + _LAST_CALL
+        end = loop.time() + (_LAST_CALL_SHARED if application.settings.own_port else _LAST_CALL)
         while self.server_state.connections and loop.time() < end:
             await asyncio.sleep(_POLL)
-        await super().shutdown(sockets)
+        if self.server_state.connections:  # otherwise uvicorn, too, would wait for a tenth of a second
+            await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
