@@ -108,7 +108,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     from stack.release.predict import predict
 
     config = load_config()
-    print(predict(config.serving_url, arguments.file or config.model_dir / "example.json"))
+    file = arguments.file or config.model_dir / "example.json"
+    print(predict(config.serving_url, file, config.server_timeout))
 
 
 def _infer(arguments: argparse.Namespace) -> None:

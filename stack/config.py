@@ -57,6 +57,20 @@ class Config:
         """Where the model server answers on this machine."""
         return f"http://127.0.0.1:{self.serving_port}"
 
+    @property
+    def server_timeout(self) -> int:
+        """For how many seconds the model server waits for a prediction."""
+        return self._server_number("SERVER_TIMEOUT", 60)
+
+    @property
+    def server_queue(self) -> int:
+        """How many requests may wait or be in work in each worker of the model server."""
+        return self._server_number("SERVER_QUEUE", 64)
+
+    def _server_number(self, name: str, default: int) -> int:
+        text = self.server.get(name, "")
+        return int(text) if text.isascii() and text.isdigit() else default  # the server refuses another text
+
     def client_environment(self) -> dict[str, str]:
         """Return what a client of the tracking server, such as the trainer, reads from its environment."""
         return {

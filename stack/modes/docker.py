@@ -25,6 +25,7 @@ _BEGUN_WITHIN = 10  # seconds
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
+_LOG_LINES = 20
 _VERSION = ["docker", "compose", "version", "--short"]
 
 
@@ -166,6 +167,12 @@ class Docker:
         """Remove the container of `serving`."""
         self._remove("serving")
 
+    def last_log(self) -> str:
+        """Return the end of the log of `trial` or, if that is not there, of `serving`."""
+        found = self._containers("trial") or self._containers("serving")
+        log = run(["docker", "logs", f"--tail={_LOG_LINES}", *(each["Id"] for each in found[:1])])
+        return "\n".join(f"    {line}" for line in (log.stdout + log.stderr).splitlines())
+
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
         found = [found for found in self._containers("serving") if found["State"]["Running"]]
@@ -279,7 +286,9 @@ class Docker:
 
     def _not_started(self, service: str, version: str, why: str) -> StackError:
         environment = compose_environment(self.config, version)
-        log = run(compose_command(self.config, "logs", "--no-color", "--tail=20", service), environment)
+        log = run(
+            compose_command(self.config, "logs", "--no-color", f"--tail={_LOG_LINES}", service), environment
+        )
         return StackError(
             f"the model server of {image(self.config, version)} fails to start (as {service});"
             f" the end of its log:\n"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from stack.config import Config
+
 Check = Callable[[str], object]
 """Checks the model server at a URL; raises StackError if something is wrong."""
 
@@ -36,6 +38,10 @@ class Service:
 
 class Mode(Protocol):
     """One of the two modes, for one stack and one registered model."""
+
+    @property
+    def config(self) -> Config:
+        """The settings."""
 
     @property
     def starts_beside(self) -> bool:
@@ -76,6 +82,9 @@ class Mode(Protocol):
 
     def stop_serving(self) -> None:
         """Stop serving."""
+
+    def last_log(self) -> str:
+        """Return the end of the log of the model server that was started last; it still runs."""
 
     def served(self) -> Served | None:
         """Return what is served now; None if nothing is."""

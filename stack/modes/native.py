@@ -142,6 +142,11 @@ class Native:
         for process in self.servers.processes():
             process.stop()
 
+    def last_log(self) -> str:
+        """Return the end of the log of the trial or, if none runs, of the model servers."""
+        trial = self.process("trial")
+        return (trial if trial.is_running() else self.servers.processes()[0]).log_tail()
+
     def served(self) -> Served | None:
         """Return what was noted when the running model server started."""
         current = self.servers.current()

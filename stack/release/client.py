@@ -4,11 +4,16 @@ import requests
 
 from stack.errors import StackError
 
-_PATIENCE = 60
+# So many seconds after its own limit, the server should have said that the model is too slow.
+_MORE = 5
 
 
-def ask(url: str, body: str | bytes, content_type: str = "application/json") -> requests.Response:
+def ask(
+    url: str, body: str | bytes, content_type: str = "application/json", *, timeout: int
+) -> requests.Response:
     """Post a request for predictions to the model server at ``url``, past any proxy; return its answer.
+
+    ``timeout`` is the server's own limit for a prediction, in seconds.
 
     Raises:
         StackError: if nothing answers, or not in time.
@@ -18,10 +23,10 @@ def ask(url: str, body: str | bytes, content_type: str = "application/json") -> 
     session.trust_env = False  # a proxy that the environment names can't reach this machine's own ports
     headers = {"Content-Type": content_type}
     try:
-        return session.post(f"{url}/invocations", data=body, headers=headers, timeout=_PATIENCE)
+        return session.post(f"{url}/invocations", data=body, headers=headers, timeout=timeout + _MORE)
     except requests.Timeout as error:
         raise StackError(
-            f"{url} gave no answer within {_PATIENCE} s; make the model faster, or send fewer rows"
+            f"{url} gave no answer within {timeout + _MORE} s; send fewer rows, or make the model faster"
         ) from error
     except requests.RequestException as error:
         raise StackError(f"nothing answers at {url} ({type(error).__name__}); run: ./scripts/up") from error

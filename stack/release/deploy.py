@@ -165,10 +165,14 @@ def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
 
 def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", url: str) -> None:
     """Check the answers at ``url``, and tag the version as passed; StackError if an answer is wrong."""
-    from stack.release.replay import replay
+    from stack.release.replay import FailedInsideError, replay
 
     since = time.monotonic()
-    found = replay(url, record)
+    config = mode.config
+    try:
+        found = replay(url, record, timeout=config.server_timeout, queue=config.server_queue)
+    except FailedInsideError as error:
+        raise StackError(f"{error}. The end of its log:\n{mode.last_log()}") from error
     registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
     print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
 

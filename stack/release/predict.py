@@ -6,8 +6,10 @@ from stack.errors import StackError
 from stack.release.client import ask
 
 
-def predict(url: str, file: Path) -> str:
+def predict(url: str, file: Path, timeout: int) -> str:
     """Post a request, as JSON or as CSV, to the model server at ``url``; return the body of its answer.
+
+    ``timeout`` is the server's own limit for a prediction, in seconds.
 
     Raises:
         StackError: if the file can't be read, nothing answers, or the server refuses the request.
@@ -17,7 +19,8 @@ def predict(url: str, file: Path) -> str:
         body = file.read_bytes()
     except OSError as error:
         raise StackError(f"can't read {file} ({error.strerror}); name a file that exists") from error
-    answer = ask(url, body, "text/csv" if file.suffix == ".csv" else "application/json")
+    content_type = "text/csv" if file.suffix == ".csv" else "application/json"
+    answer = ask(url, body, content_type, timeout=timeout)
     if not answer.ok:
         raise StackError(f"the model server refused {file} with status {answer.status_code}: {answer.text}")
     return answer.text

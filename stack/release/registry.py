@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import get_model_info
 
 from stack.errors import StackError, TrackingError
-from stack.release.replay import Record
+from stack.release.replay import TOLERANCE, Exchange, Record
 
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 
@@ -72,7 +72,9 @@ class Registry:
                 f" ({error}); train again with ./scripts/train, which logs that file"
             ) from error
         replay = json.loads(text)
-        return Record(replay["request"], replay["answers"], signature)
+        # Before there were several, the file held one exchange and nothing else.
+        exchanges = [Exchange(**found) for found in replay.get("exchanges", [replay])]
+        return Record(exchanges, signature, replay.get("tolerance", TOLERANCE))
 
     def set_alias(self, alias: str, number: str) -> None:
         """Let the alias name that version."""

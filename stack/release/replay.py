@@ -3,9 +3,11 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import requests
 from mlflow.models import ModelSignature
 from mlflow.types import DataType
 
@@ -13,24 +15,49 @@ from stack.errors import StackError
 from stack.release.client import ask
 from stack.wait import not_healthy
 
-# Floats are computed by the same packages on the same kind of machine, but not always by as many threads.
-RELATIVE_TOLERANCE = 1e-6
+# As the trainer's own default.
+TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-9
+# So many requests are repeated by so many clients at once, each of them so often.
+_REPEATED = 8
+_CLIENTS = 8
+_ROUNDS = 4
 # For the other types, MLflow accepts text.
 _NO_TEXT = (DataType.integer, DataType.long, DataType.float, DataType.double, DataType.datetime)
 
 
 @dataclass(frozen=True)
-class Record:
-    """What the training logged with its run: a request, and what the model answered to each of its rows."""
+class Exchange:
+    """A request, and what the model answered to each of its rows; ``first`` is the first one's number."""
 
     request: dict[str, Any]
     answers: list[Any]
+    first: int = 0
+
+    def __str__(self) -> str:
+        """Name the rows."""
+        last = self.first + len(self.answers) - 1
+        return f"held-out row {last}" if last == self.first else f"held-out rows {self.first} to {last}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the training logged with its run: requests, what the model answered, and how exact that is."""
+
+    exchanges: list[Exchange]
     signature: ModelSignature
+    tolerance: float = TOLERANCE
 
 
-def replay(url: str, record: Record) -> str:
+class FailedInsideError(StackError):
+    """The model failed on a request that it answered in training; the log of the model server says how."""
+
+
+def replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
     """Ask the model server at ``url``; return in a few words what it did right.
+
+    It gets each request of the record. Then several clients repeat the first ones at once. Then it gets
+    requests that it must refuse. ``timeout`` [s] and ``queue`` are the server's own limits.
 
     Raises:
         StackError: at the first thing that is wrong.
@@ -38,51 +65,120 @@ def replay(url: str, record: Record) -> str:
     """
     if reason := not_healthy(url):
         raise StackError(f"it is not healthy: {reason}")
-    answer = ask(url, json.dumps(record.request))
+    slowest = 0.0
+    for number, exchange in enumerate(record.exchanges):
+        answer = ask(url, json.dumps(exchange.request), timeout=timeout)
+        _check(answer, exchange, record.tolerance)
+        if number < _REPEATED:
+            slowest = max(slowest, answer.elapsed.total_seconds())
+    # So few that none waits longer for the others than the server lets it.
+    clients = max(1, min(_CLIENTS, queue, int(timeout / 2 / max(slowest, 1e-3))))
+    _ask_at_once(url, record, timeout, clients)
+    wrong = dict(wrong_requests(record))
+    for what, body in wrong.items():
+        status = ask(url, body, timeout=timeout).status_code
+        if not 400 <= status < 500:
+            raise StackError(f"it answered a request with {what} with status {status}, expected 4xx")
+    rows = {exchange.first + row for exchange in record.exchanges for row in range(len(exchange.answers))}
+    found = f"{len(rows)} answers equal, {len(wrong)} wrong requests refused"
+    if depends_on_batch(record):
+        found += "; the answer to a row depends on the rows beside it, as in training"
+    return found
+
+
+def _ask_at_once(url: str, record: Record, timeout: int, clients: int) -> None:
+    """Repeat the first requests, several at once; StackError if an answer differs then."""
+
+    def repeat(exchange: Exchange) -> None:
+        answer = ask(url, json.dumps(exchange.request), timeout=timeout)
+        try:
+            _check(answer, exchange, record.tolerance)
+        except FailedInsideError:
+            raise
+        except StackError as error:
+            raise StackError(
+                f"{clients} clients asked at once, and then {error}. One after the other, all got the right"
+                " answer. So predict must keep in local variables what it now keeps on the model (self)"
+            ) from error
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(repeat, record.exchanges[:_REPEATED] * _ROUNDS))
+
+
+def _check(answer: requests.Response, exchange: Exchange, tolerance: float) -> None:
+    """Raise StackError unless the server answered as the trained model did."""
     if answer.status_code != 200:
-        raise StackError(
-            f"it answered the held-out rows with status {answer.status_code}: {_shortened(answer.text)};"
-            " predict works in training and fails in the image: check which files, variables or modules the"
-            " image lacks"
-        )
+        raise _refused(answer, exchange)
     try:
         answers = answer.json()["predictions"]
     except (ValueError, KeyError, TypeError):
         answers = None
     if not isinstance(answers, list):
         raise StackError(f"its answer holds no list of predictions: {_shortened(answer.text)}")
-    if len(answers) != len(record.answers):
-        raise StackError(f"it gave {len(answers)} answers to {len(record.answers)} rows")
-    for row, (found, expected) in enumerate(zip(answers, record.answers, strict=True)):
-        if not equal(found, expected):
+    if len(answers) != len(exchange.answers):
+        raise StackError(f"it gave {len(answers)} answers to {len(exchange.answers)} rows")
+    for row, (found, expected) in enumerate(zip(answers, exchange.answers, strict=True), exchange.first):
+        if not equal(found, expected, tolerance):
+            alone = "alone" if len(answers) == 1 else f"among {len(answers)} rows"
             raise StackError(
-                f"its answer differs from the trained model's: held-out row {row}, expected"
-                f" {_shortened(json.dumps(expected))}, found {_shortened(json.dumps(found))}; check"
-                " what predict uses besides its input: time, random numbers, files, the machine"
+                f"its answer differs from the trained model's: held-out row {row}, asked {alone}, expected"
+                f" {_shortened(json.dumps(expected))}, found {_shortened(json.dumps(found))}"
             )
-    wrong = dict(wrong_requests(record))
-    for what, body in wrong.items():
-        status = ask(url, body).status_code
-        if not 400 <= status < 500:
-            raise StackError(f"it answered a request with {what} with status {status}, expected 4xx")
-    return f"{len(answers)} answers equal, {len(wrong)} wrong requests refused"
 
 
-def equal(found: Any, expected: Any) -> bool:  # noqa: ANN401 - whatever JSON can hold
-    """Whether two answers are the same; floats may differ by RELATIVE_TOLERANCE or ABSOLUTE_TOLERANCE."""
+def _refused(answer: requests.Response, exchange: Exchange) -> StackError:
+    """Return the error for a request that got no predictions."""
+    said = _shortened(answer.text)
+    if answer.status_code == 413:
+        return StackError(f"it refused {exchange} as too large: {said}; raise SERVER_MAX_BODY_MB")
+    if answer.status_code == 504:
+        return StackError(
+            f"it took too long for {exchange}: {said}; make predict faster, or raise SERVER_TIMEOUT"
+        )
+    if answer.status_code >= 500:
+        return FailedInsideError(f"the model failed on {exchange}, which it answered in training")
+    return StackError(
+        f"it refused {exchange} with status {answer.status_code}: {said}; in training, the model answered"
+    )
+
+
+def depends_on_batch(record: Record) -> bool:
+    """Whether, in training, a row that was asked alone got another answer than among other rows."""
+    alone = {
+        exchange.first: exchange.answers[0]
+        for exchange in record.exchanges
+        if len(exchange.answers) == 1 and "params" not in exchange.request
+    }
+    return any(
+        not equal(found, alone[row], max(record.tolerance, 1e-4))
+        for exchange in record.exchanges
+        if "params" not in exchange.request
+        for row, found in enumerate(exchange.answers, exchange.first)
+        if row in alone
+    )
+
+
+def equal(found: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:  # noqa: ANN401 - JSON
+    """Whether two answers are the same; floats may differ by ``tolerance``, relative to the larger one.
+
+    Near zero they may differ by ABSOLUTE_TOLERANCE, or more with a larger ``tolerance``.
+    """
     if type(expected) is float and type(found) is int:
         return found == expected
     if type(found) is not type(expected):
         return False
     if isinstance(expected, float):
         both_nan = math.isnan(expected) and math.isnan(found)
-        return both_nan or math.isclose(
-            found, expected, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE
-        )
+        near_zero = ABSOLUTE_TOLERANCE * tolerance / TOLERANCE
+        return both_nan or math.isclose(found, expected, rel_tol=tolerance, abs_tol=near_zero)
     if isinstance(expected, list):
-        return len(found) == len(expected) and all(map(equal, found, expected))
+        return len(found) == len(expected) and all(
+            equal(*pair, tolerance) for pair in zip(found, expected, strict=True)
+        )
     if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(equal(found[key], expected[key]) for key in expected)
+        return found.keys() == expected.keys() and all(
+            equal(found[key], expected[key], tolerance) for key in expected
+        )
     return bool(found == expected)
 
 
@@ -90,7 +186,7 @@ def wrong_requests(record: Record) -> Iterator[tuple[str, str]]:
     """Make requests that break the signature, so a server must refuse them: what is wrong, and the body."""
     yield "broken JSON", "{"
     yield "an unknown key", json.dumps({"rows": []})
-    split = record.request.get("dataframe_split")
+    split = record.exchanges[0].request.get("dataframe_split")
     if split is None or not record.signature.inputs.has_input_names():
         return
     for column in record.signature.inputs.inputs:

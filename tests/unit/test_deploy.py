@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +9,12 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
+from stack.config import load_config
 from stack.errors import StackError, TrackingError
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.release.deploy import deploy, rollback_target, serve_last
 from stack.release.registry import Registry
-from stack.release.replay import Record
+from stack.release.replay import Exchange, FailedInsideError, Record
 
 LIVE = {"replay": "passed: all equal", "deployed_at": "2026-01-01T00:00:00+00:00"}
 
@@ -34,6 +36,7 @@ class World:
     trial: str | None = None
     unfit: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
     starts_first: bool = False
     fits_beside: bool = True
     is_current: bool = True
@@ -108,12 +111,18 @@ class FakeRegistry(Registry):
 
     def record(self, number: str) -> Record:
         self.version(number)
-        return Record({"world": self.world, "version": number}, [], None)  # type: ignore[arg-type]
+        exchange = Exchange({"world": self.world, "version": number}, [])
+        return Record([exchange], None)  # type: ignore[arg-type]
 
 
 class FakeMode:
+    config = load_config({"SERVER_TIMEOUT": "7", "SERVER_QUEUE": "3"}, Path("none"))
+
     def __init__(self, world: World) -> None:
         self.world = world
+
+    def last_log(self) -> str:
+        return "    KeyError: 'price'"
 
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -208,11 +217,14 @@ def run(world: World, version: str | None = None, **options: Any) -> str:  # noq
     return deploy(FakeRegistry(world), FakeMode(world), version, **options)
 
 
-def fake_replay(url: str, record: Record) -> str:
-    world, version = record.request["world"], record.request["version"]
+def fake_replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
+    world, version = record.exchanges[0].request["world"], record.exchanges[0].request["version"]
+    assert (timeout, queue) == (7, 3)
     assert url == version
     assert version in (world.trial, world.served)
     world.step()
+    if version in world.failing:
+        raise FailedInsideError("it answered with status 500")
     if version in world.wrong:
         raise StackError("it answers otherwise")
     return "all equal"
@@ -344,6 +356,16 @@ def test_a_wrong_answer_leaves_the_champion_serving_and_is_told_on_the_version()
     assert_settled(world, "1")
 
 
+def test_a_version_that_fails_inside_is_told_with_the_end_of_its_log() -> None:
+    world = served_world("1", candidate="2")
+    world.failing = ("2",)
+    told = "it answered with status 500. The end of its log:\n    KeyError: 'price'"
+    with pytest.raises(StackError, match=f"version 2 of iris failed the replay: {told}"):
+        run(world)
+    assert world.tags["2"]["replay"] == f"failed: {told}"
+    assert_settled(world, "1")
+
+
 @pytest.mark.parametrize("starts_first", [False, True])
 def test_a_version_that_does_not_start_gives_way_to_the_one_before(starts_first: bool) -> None:
     world = served_world("1", candidate="2")
@@ -378,7 +400,7 @@ def test_without_memory_for_two_the_one_before_stops_first_and_that_is_said(
 def test_what_had_to_stop_first_is_served_again_when_the_tracking_server_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_answer(*_: object) -> str:
+    def no_answer(*_: object, **__: object) -> str:
         raise TrackingError("no answer")
 
     monkeypatch.setattr("stack.release.replay.replay", no_answer)

@@ -37,19 +37,19 @@ def url() -> Iterator[str]:
 def test_a_file_is_sent_as_what_its_name_says(url: str, tmp_path: Path, name: str, content_type: str) -> None:
     file = tmp_path / name
     file.write_text("rows")
-    assert predict(url, file) == f"{content_type} rows"
+    assert predict(url, file, 60) == f"{content_type} rows"
 
 
 def test_a_refusal_is_told_with_the_servers_words(url: str, tmp_path: Path) -> None:
     file = tmp_path / "empty.json"
     file.touch()
     with pytest.raises(StackError, match=r"refused .*empty.json with status 400: application/json no rows"):
-        predict(url, file)
+        predict(url, file, 60)
 
 
 def test_a_missing_file_is_named(url: str, tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"can't read .*none.json \(No such file or directory\)"):
-        predict(url, tmp_path / "none.json")
+        predict(url, tmp_path / "none.json", 60)
 
 
 def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(
@@ -58,7 +58,7 @@ def test_a_server_that_is_not_there_is_told_with_the_way_to_start_it(
     file = tmp_path / "a.json"
     file.write_text("{}")
     with pytest.raises(StackError, match=r"nothing answers at .* run: \./scripts/up"):
-        predict(f"http://127.0.0.1:{free_ports[0]}", file)
+        predict(f"http://127.0.0.1:{free_ports[0]}", file, 60)
 
 
 def test_without_a_file_the_example_of_the_model_is_sent(
@@ -81,4 +81,4 @@ def test_a_proxy_does_not_come_between(
         monkeypatch.delenv(name, raising=False)
     file = tmp_path / "a.json"
     file.write_text("{}")
-    assert predict(url, file) == "application/json {}"
+    assert predict(url, file, 60) == "application/json {}"

@@ -1,9 +1,10 @@
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -11,7 +12,15 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from stack.errors import StackError
-from stack.release.replay import Record, equal, replay, wrong_requests
+from stack.release.replay import (
+    Exchange,
+    FailedInsideError,
+    Record,
+    depends_on_batch,
+    equal,
+    replay,
+    wrong_requests,
+)
 
 SIGNATURE = ModelSignature(
     Schema(
@@ -22,17 +31,39 @@ SIGNATURE = ModelSignature(
         ]
     )
 )
-ROWS = {"columns": ["length", "place", "age"], "data": [[1.5, "pond", 3], [6.5, "sea", 4]]}
-RECORD = Record({"dataframe_split": ROWS}, ["frog", {"scores": [0.25, 0.75]}], SIGNATURE)
+ROWS: dict[str, list[Any]] = {
+    "columns": ["length", "place", "age"],
+    "data": [[1.5, "pond", 3], [6.5, "sea", 4]],
+}
+ANSWERS: list[Any] = ["frog", {"scores": [0.25, 0.75]}]
+BATCH = Exchange({"dataframe_split": ROWS}, ANSWERS)
+ALONE = [
+    Exchange({"dataframe_split": {**ROWS, "data": [row]}}, [answer], first)
+    for first, (row, answer) in enumerate(zip(ROWS["data"], ANSWERS, strict=True))
+]
+RECORD = Record([*ALONE, BATCH], SIGNATURE)
 
 
-class ModelServer(HTTPServer):
-    """Answers RECORD's request as RECORD says, and refuses any other; a test makes it do otherwise."""
+class ModelServer(ThreadingHTTPServer):
+    """Answers RECORD's requests as RECORD says, and refuses others; a test makes it do otherwise."""
 
     health = 200
     status = 200
-    predictions: Any = RECORD.answers
+    answers: dict[bytes, Any]
     accepts: bytes | None = None
+    seconds = 0.0
+    """How long it takes to answer."""
+    busy: int | None = None
+    """The status of its answer to a client that asks while it answers another."""
+    forgets = False
+    """Whether it answers a client that asks meanwhile with the answer to that one."""
+
+    def __init__(self, *arguments: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments)
+        self.answers = {json.dumps(of.request).encode(): of.answers for of in RECORD.exchanges}
+        self.asked: list[bytes] = []
+        self.at_work = self.most_at_work = 0
+        self.lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -47,14 +78,25 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
+        server = self.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if body == json.dumps(RECORD.request).encode():
-            status = self.server.status
-        else:
-            status = 200 if body == self.server.accepts else 400
+        with server.lock:
+            server.asked.append(body)
+            server.at_work += 1
+            server.most_at_work = max(server.most_at_work, server.at_work)
+            is_second = server.at_work > 1
+        time.sleep(server.seconds)
+        answers = server.answers.get(body)
+        status = 400 if answers is None and body != server.accepts else server.status
+        if is_second and server.busy:
+            status = server.busy
+        if is_second and server.forgets:
+            answers = ["toad"] * len(answers or [])
+        with server.lock:
+            server.at_work -= 1
         self.send_response(status)
         self.end_headers()
-        answer = {"predictions": self.server.predictions} if status == 200 else {"message": "no such file"}
+        answer = {"predictions": answers} if status == 200 else {"message": "no such file"}
         self.wfile.write(json.dumps(answer).encode())
 
     def log_message(self, *_: object) -> None:
@@ -69,29 +111,48 @@ def server() -> Iterator[ModelServer]:
         server.shutdown()
 
 
+def ask(server: ModelServer, record: Record = RECORD, *, timeout: int = 60, queue: int = 64) -> str:
+    return replay(server.url, record, timeout=timeout, queue=queue)
+
+
 def test_a_server_that_does_all_right_is_told_so_with_numbers(server: ModelServer) -> None:
-    assert replay(server.url, RECORD) == "2 answers equal, 5 wrong requests refused"
+    assert ask(server) == "2 answers equal, 5 wrong requests refused"
 
 
 def test_a_server_that_is_not_healthy_is_not_asked(server: ModelServer) -> None:
     server.health = 503
     with pytest.raises(StackError, match=r"not healthy: .*/health: expected status 200, found 503"):
-        replay(server.url, RECORD)
+        ask(server)
+    assert server.asked == []
 
 
-def test_a_refusal_of_the_held_out_rows_is_told_with_the_servers_words(server: ModelServer) -> None:
-    server.status = 400
-    with pytest.raises(
-        StackError,
-        match=r"the held-out rows with status 400: .*no such file.*predict works in training and fails in",
-    ):
-        replay(server.url, RECORD)
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (400, r"refused held-out row 0 with status 400: .*no such file.*; in training, the model answered"),
+        (413, r"refused held-out row 0 as too large: .*no such file.*; raise SERVER_MAX_BODY_MB$"),
+        (504, r"took too long for held-out row 0: .*; make predict faster, or raise SERVER_TIMEOUT$"),
+    ],
+)
+def test_a_refusal_of_held_out_rows_is_told_with_its_cause(
+    server: ModelServer, status: int, says: str
+) -> None:
+    server.status = status
+    with pytest.raises(StackError, match=says) as told:
+        ask(server)
+    assert type(told.value) is StackError
+
+
+def test_a_model_that_fails_is_told_as_that(server: ModelServer) -> None:
+    server.status = 500
+    with pytest.raises(FailedInsideError, match="failed on held-out row 0, which it answered in training"):
+        ask(server)
 
 
 @pytest.mark.parametrize(
     ("answers", "row", "expected", "found"),
     [
-        (["toad", RECORD.answers[1]], 0, '"frog"', '"toad"'),
+        (["toad", ANSWERS[1]], 0, '"frog"', '"toad"'),
         (["frog", {"scores": [0.25, 0.7501]}], 1, '{"scores": [0.25, 0.75]}', '{"scores": [0.25, 0.7501]}'),
         (["frog", None], 1, '{"scores": [0.25, 0.75]}', "null"),
     ],
@@ -99,35 +160,102 @@ def test_a_refusal_of_the_held_out_rows_is_told_with_the_servers_words(server: M
 def test_a_wrong_answer_is_told_with_its_row(
     server: ModelServer, answers: list[Any], row: int, expected: str, found: str
 ) -> None:
-    server.predictions = answers
+    server.answers[json.dumps(BATCH.request).encode()] = answers
     with pytest.raises(StackError) as told:
-        replay(server.url, RECORD)
-    assert f"held-out row {row}, expected {expected}, found {found};" in str(told.value)
+        ask(server)
+    assert f"held-out row {row}, asked among 2 rows, expected {expected}, found {found}" in str(told.value)
+
+
+def test_a_row_that_is_asked_alone_must_have_its_answer_too(server: ModelServer) -> None:
+    server.answers[json.dumps(ALONE[1].request).encode()] = ["sea horse"]
+    with pytest.raises(StackError, match=r'held-out row 1, asked alone, .* found "sea horse"'):
+        ask(server)
 
 
 def test_the_last_digits_of_a_float_are_no_wrong_answer(server: ModelServer) -> None:
-    server.predictions = ["frog", {"scores": [0.25000001, 0.75]}]
-    assert replay(server.url, RECORD).startswith("2 answers equal")
+    server.answers[json.dumps(BATCH.request).encode()] = ["frog", {"scores": [0.25000001, 0.75]}]
+    assert ask(server).startswith("2 answers equal")
+
+
+def test_the_record_says_how_exact_the_answers_must_be(server: ModelServer) -> None:
+    server.answers[json.dumps(BATCH.request).encode()] = ["frog", {"scores": [0.250001, 0.75]}]
+    with pytest.raises(StackError, match="differs from the trained model's"):
+        ask(server)
+    assert ask(server, replace(RECORD, tolerance=1e-4)).startswith("2 answers equal")
 
 
 def test_a_long_answer_is_shortened(server: ModelServer) -> None:
-    server.predictions = ["x" * 10_000, RECORD.answers[1]]
-    with pytest.raises(StackError, match=r"found \"x{299} \.\.\.;"):
-        replay(server.url, RECORD)
+    server.answers[json.dumps(BATCH.request).encode()] = ["x" * 10_000, ANSWERS[1]]
+    with pytest.raises(StackError, match=r"found \"x{299} \.\.\."):
+        ask(server)
 
 
-@pytest.mark.parametrize("answers", [["frog"], [*RECORD.answers, "frog"], []])
+@pytest.mark.parametrize("answers", [["frog"], [*ANSWERS, "frog"], []])
 def test_each_row_must_have_its_answer(server: ModelServer, answers: list[Any]) -> None:
-    server.predictions = answers
+    server.answers[json.dumps(BATCH.request).encode()] = answers
     with pytest.raises(StackError, match=f"it gave {len(answers)} answers to 2 rows"):
-        replay(server.url, RECORD)
+        ask(server)
+
+
+# Several clients at once
+
+
+def test_a_model_that_mixes_up_its_clients_is_told_as_that(server: ModelServer) -> None:
+    server.seconds, server.forgets = 0.02, True
+    with pytest.raises(StackError, match=r"8 clients asked at once, and then its answer differs .*\(self\)"):
+        ask(server)
+
+
+def test_a_model_that_fails_when_several_ask_is_told_with_its_log(server: ModelServer) -> None:
+    server.seconds, server.busy = 0.02, 500
+    with pytest.raises(FailedInsideError):
+        ask(server)
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [({"queue": 2}, 2), ({"queue": 1}, 1), ({"timeout": 1}, 4), ({}, 8)],
+    ids=str,
+)
+def test_no_more_clients_ask_at_once_than_the_server_takes(
+    server: ModelServer, limits: dict[str, int], most: int
+) -> None:
+    server.seconds = 0.12
+    ask(server, RECORD, **limits)
+    assert server.most_at_work <= most
+    assert most == 1 or server.most_at_work > 1
+
+
+# Answers that depend on the batch
+
+
+@pytest.mark.parametrize(
+    ("alone", "depends"),
+    [(["toad"], True), ([{"scores": [0.25, 0.75]}], True), (["frog"], False)],
+)
+def test_answers_that_depend_on_the_rows_beside_them_are_right_and_told(
+    server: ModelServer, alone: list[Any], depends: bool
+) -> None:
+    changed = replace(ALONE[0], answers=alone)
+    server.answers[json.dumps(ALONE[0].request).encode()] = alone
+    found = ask(server, replace(RECORD, exchanges=[changed, BATCH]))
+    assert found.startswith("2 answers equal, 5 wrong requests refused")
+    assert found.endswith("depends on the rows beside it, as in training") is depends
+
+
+def test_answers_with_other_params_say_nothing_about_the_batch() -> None:
+    with_params = Exchange({**ALONE[0].request, "params": {"unit": "cm"}}, ["toad"])
+    assert not depends_on_batch(replace(RECORD, exchanges=[with_params, *RECORD.exchanges]))
+
+
+# Wrong requests
 
 
 @pytest.mark.parametrize("what", [what for what, _ in wrong_requests(RECORD)])
 def test_a_server_that_answers_a_wrong_request_is_refused(server: ModelServer, what: str) -> None:
     server.accepts = dict(wrong_requests(RECORD))[what].encode()
     with pytest.raises(StackError) as told:
-        replay(server.url, RECORD)
+        ask(server)
     assert str(told.value) == f"it answered a request with {what} with status 200, expected 4xx"
 
 
@@ -203,14 +331,15 @@ def test_a_wrong_request_is_the_first_row_with_one_thing_changed() -> None:
 
 
 def test_a_column_that_the_rows_do_not_have_is_left_alone() -> None:
-    rows = {"dataframe_split": {"columns": ["place"], "data": [["pond"]]}}
-    assert [what for what, _ in wrong_requests(replace(RECORD, request=rows))][2:] == ["no column 'place'"]
+    rows = Exchange({"dataframe_split": {"columns": ["place"], "data": [["pond"]]}}, ["frog"])
+    found = [what for what, _ in wrong_requests(replace(RECORD, exchanges=[rows]))]
+    assert found[2:] == ["no column 'place'"]
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        replace(RECORD, request={"inputs": [[1.5, "pond", 3]]}),
+        replace(RECORD, exchanges=[Exchange({"inputs": [[1.5, "pond", 3]]}, ["frog"])]),
         replace(RECORD, signature=ModelSignature(Schema([ColSpec(DataType.double)]))),
     ],
     ids=["no dataframe_split", "columns without names"],

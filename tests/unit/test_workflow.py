@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import os
@@ -21,11 +22,13 @@ from mlflow.entities.model_registry import (
     RegisteredModelAlias,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.pyfunc import PyFuncModel, PythonModel
+from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from workflow import Data, Gate, Training, TrainingError, main, run
-from workflow.answers import answer, answer_elsewhere, as_request
+from workflow.answers import ALONE, UnfitError, answer_elsewhere, as_request, ask
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
 
@@ -213,8 +216,45 @@ def test_rows_that_cant_be_used_are_refused(train: pd.DataFrame, held_out: pd.Da
 # Questions and answers
 
 
+FEATURES = ROWS.drop(columns="target")
+IN_COLUMNS = ModelSignature(
+    Schema(
+        [
+            ColSpec(DataType.double, "size"),
+            ColSpec(DataType.long, "count"),
+            ColSpec(DataType.string, "name"),
+        ]
+    ),
+    params=ParamSchema([ParamSpec("unit", DataType.string, "m")]),
+)
+
+
+class Predicting(PythonModel):
+    """Answers by a function of the frame and the params, and keeps what it was given."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.given: list[tuple[Any, Any]] = []
+
+    def predict(self, context: object, model_input: Any, params: Any = None) -> Any:  # noqa: ANN401, ARG002
+        self.given.append((model_input, params))
+        return self.function(model_input)
+
+
+def predicting(
+    function: Callable[..., Any], signature: ModelSignature = IN_COLUMNS
+) -> tuple[PyFuncModel, list[tuple[Any, Any]]]:
+    """Return a model as `load_model` returns it, and the list of what its predict is given."""
+    model = Predicting(function)
+    wrapper = _PythonModelPyfuncWrapper(model, None, signature)
+    return PyFuncModel(Model(signature=signature, flavors=FLAVORS), wrapper), model.given
+
+
+FLAVORS = {"python_function": {"loader_module": "mlflow.pyfunc.model"}}
+
+
 def test_a_request_holds_the_rows_as_they_are() -> None:
-    body = json.loads(as_request(ROWS.drop(columns="target")))
+    body = json.loads(as_request(IN_COLUMNS.inputs, FEATURES))
     assert body == {
         "dataframe_split": {
             "columns": ["size", "count", "name"],
@@ -225,20 +265,130 @@ def test_a_request_holds_the_rows_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predictions", "expected"),
+    ("specs", "expected"),
     [
-        (["setosa", "virginica"], ["setosa", "virginica"]),
-        (np.array([0.1, 2.0]), [0.1, 2.0]),
-        (np.array([0, 2]), [0, 2]),
-        (pd.DataFrame({"name": ["a"], "score": [0.25]}), [{"name": "a", "score": 0.25}]),
+        ([TensorSpec(np.dtype("float32"), (-1, 2))], [[1.5, 1.0], [2.0, 2.0], [4.0, 3.0]]),
+        ([TensorSpec(np.dtype("float64"), (-1, 1, 2))], [[[1.5, 1.0]], [[2.0, 2.0]], [[4.0, 3.0]]]),
+        (
+            [TensorSpec(np.dtype("float64"), (-1,), "size"), TensorSpec(np.dtype("int64"), (-1,), "count")],
+            {"size": [1.5, 2.0, 4.0], "count": [1, 2, 3]},
+        ),
     ],
-    ids=["strings", "floats", "integers", "columns"],
+    ids=["rows", "rows of a shape", "by name"],
 )
-def test_an_answer_is_what_a_client_reads(predictions: object, expected: list[Any]) -> None:
-    model: Any = SimpleNamespace(predict=lambda rows: predictions if rows is ROWS else unexpected(rows))
-    found = answer(model, ROWS)
+def test_a_model_of_tensors_is_asked_with_tensors(
+    specs: list[ColSpec | TensorSpec], expected: object
+) -> None:
+    features = FEATURES[["size", "count"]]
+    assert json.loads(as_request(Schema(specs), features)) == {"inputs": expected}
+    model, given = predicting(
+        lambda data: [0.5] * len(next(iter(data.values())) if isinstance(data, dict) else data),
+        ModelSignature(Schema(specs)),
+    )
+    assert ask(model, features).answers == [0.5, 0.5, 0.5]
+    assert len(given) == 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("predict", "expected"),
+    [
+        (lambda rows: list(rows["name"]), ["a", "b", "c"]),
+        (lambda rows: rows["size"].to_numpy() / 4, [0.375, 0.5, 1.0]),
+        (lambda rows: rows["count"].to_numpy(), [1, 2, 3]),
+        (lambda rows: rows["count"], [{"count": 1}, {"count": 2}, {"count": 3}]),
+        (lambda rows: rows[["name"]], [{"name": "a"}, {"name": "b"}, {"name": "c"}]),
+        # A frame of its own beside its input: right for the index that a request has.
+        (
+            lambda rows: list(pd.concat([rows, pd.DataFrame({"new": range(len(rows))})], axis=1)["size"]),
+            [1.5, 2.0, 4.0],
+        ),
+    ],
+    ids=["strings", "floats", "integers", "a Series", "columns", "beside a new frame"],
+)
+def test_an_answer_is_what_a_client_reads(predict: Callable[..., Any], expected: list[Any]) -> None:
+    # As train_test_split leaves them.
+    features = FEATURES.set_axis([7, 3, 5])
+    model, _ = predicting(predict)
+    found = ask(model, features).answers
     assert found == expected
     assert [type(value) for value in found] == [type(value) for value in expected]
+
+
+def test_rows_are_asked_alone_then_with_params_then_together() -> None:
+    model, given = predicting(lambda rows: list(rows["size"]))
+    asked = ask(model, FEATURES, {"unit": "cm"})
+    assert [(exchange.first, exchange.answers) for exchange in asked.exchanges] == [
+        (0, [1.5]),
+        (1, [2.0]),
+        (2, [4.0]),
+        (0, [1.5, 2.0, 4.0]),
+        (0, [1.5, 2.0, 4.0]),
+    ]
+    assert [exchange.request.get("params") for exchange in asked.exchanges] == [None] * 3 + [
+        {"unit": "cm"},
+        None,
+    ]
+    assert [params for _, params in given] == [{"unit": "m"}] * 3 + [{"unit": "cm"}, {"unit": "m"}]
+    assert all(list(frame.index) == list(range(len(frame))) for frame, _ in given)
+
+
+def test_params_without_a_schema_are_not_sent() -> None:
+    model, _ = predicting(lambda rows: list(rows["size"]), ModelSignature(IN_COLUMNS.inputs))
+    assert not any(
+        "params" in exchange.request for exchange in ask(model, FEATURES, {"unit": "cm"}).exchanges
+    )
+
+
+def test_requests_are_small_enough_for_the_server_and_the_replay_holds_the_first_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many = pd.DataFrame({"size": np.arange(25.0), "count": 1, "name": "x" * 1000})
+    monkeypatch.setattr("workflow.answers._MOST_BYTES", 11_000)
+    monkeypatch.setattr("workflow.answers.REPLAY_ROWS", 12)
+    model, given = predicting(lambda rows: list(rows["size"]))
+    asked = ask(model, many)
+    assert asked.answers == list(range(25))
+    assert [len(frame) for frame, _ in given] == [1] * ALONE + [10, 10, 5]
+    kept = asked.exchanges[ALONE:]
+    assert [(exchange.first, len(exchange.answers)) for exchange in kept] == [(0, 10), (10, 10)]
+    assert all(len(json.dumps(exchange.request)) <= 11_000 for exchange in kept)
+
+
+def test_a_slow_model_is_asked_for_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = itertools.count(step=2.5)  # seconds between two looks at the clock
+    monkeypatch.setattr("workflow.answers.time", SimpleNamespace(monotonic=lambda: next(moments)))
+    many = pd.concat([FEATURES] * 10)
+    model, given = predicting(lambda rows: list(rows["size"]))
+    asked = ask(model, many)
+    assert len(asked.answers) == 30
+    assert [len(frame) for frame, _ in given] == [1] * ALONE + [2] * 15
+    assert sum(len(exchange.answers) for exchange in asked.exchanges[ALONE:]) == 12  # for 30 s
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_single"),
+    [("float32", True), ("float16", True), ("float64", False), ("int32", False), ("object", False)],
+)
+@pytest.mark.parametrize("container", [pd.Series, pd.DataFrame, np.asarray, list])
+def test_floats_of_single_precision_are_noticed(
+    kind: str, is_single: bool, container: Callable[..., Any]
+) -> None:
+    model, _ = predicting(lambda rows: container(rows["size"].to_numpy(kind)))
+    assert ask(model, FEATURES).is_single is is_single
+
+
+@pytest.mark.parametrize(
+    ("predict", "says"),
+    [
+        (lambda rows: [0] * (len(rows) + 1), "gave 2 answers to a request with 1 row, expected one for each"),
+        (lambda rows: [0] if len(rows) > 1 else [1], "gave 1 answers to a request with 3 rows"),
+        (lambda _: "all", "returned 'all', expected a list with an answer for each row"),
+    ],
+)
+def test_each_row_of_a_request_needs_one_answer(predict: Callable[..., Any], says: str) -> None:
+    model, _ = predicting(predict)
+    with pytest.raises(UnfitError, match=says):
+        ask(model, FEATURES)
 
 
 MODEL = """
@@ -371,11 +521,6 @@ def test_what_is_told_already_is_not_told_again(tmp_path: Path, capsys: pytest.C
     with pytest.raises(TrainingError, match=r"^no rows$"), run._own_code(training(tmp_path), "load_data"):
         raise TrainingError("no rows")
     assert capsys.readouterr().err == ""
-
-
-def test_each_row_needs_one_answer(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="predict gave 2 answers to 3 rows, expected one for each"):
-        run._evaluate(training(tmp_path), ROWS, [0, 1])
 
 
 @pytest.mark.parametrize(("metrics", "found"), [({"f1": 0.9, "loss": 0.1}, "f1, loss"), ({}, "nothing")])

@@ -1,7 +1,7 @@
 """Requests to a model and its answers, as JSON, in the form that the model server uses.
 
-The private part of MLflow that the trainer uses is here, and not in a module of its own: this file also runs
-by itself, and can import no module beside it then. No other module of the trainer uses a private part.
+The private parts of MLflow that the trainer uses are here, and not in a module of their own: this file also
+runs by itself, and can import no module beside it then. No other module of the trainer uses a private part.
 """
 
 import io
@@ -9,39 +9,169 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import convert_input_example_to_serving_input
 from mlflow.pyfunc import PyFuncModel, load_model
-from mlflow.pyfunc.scoring_server import predictions_to_json
+from mlflow.pyfunc.scoring_server import _parse_json_data, predictions_to_json
+from mlflow.types.schema import Schema
 
-PRIVATE = ("mlflow.pyfunc.scoring_server:predictions_to_json",)
+PRIVATE = (
+    "mlflow.pyfunc.scoring_server:_parse_json_data",
+    "mlflow.pyfunc.scoring_server:predictions_to_json",
+)
 """As module:name. tests/unit/test_mlflow_internals.py names the one that a new MLflow has moved."""
 
+# So many rows are first asked one by one, as most clients ask.
+ALONE = 8
+# A request has at most so many rows and bytes, and takes the model about so many seconds: each of them less
+# than the model server allows by default.
+_MOST_ROWS = 1000
+_MOST_BYTES = 512 * 1024
+_MOST_SECONDS = 5.0
+# What is kept for the replay: the first rows, until there are so many, or the model needs so many seconds.
+REPLAY_ROWS = 1000
+REPLAY_SECONDS = 30.0
 
-def as_request(features: pd.DataFrame) -> str:
-    """Return the body of a request for predictions of these rows."""
-    return str(convert_input_example_to_serving_input(features))
+
+class UnfitError(Exception):
+    """What predict returned does not answer the request; the text goes on after "predict"."""
 
 
-def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
-    """Return the answers of a model in this process, as a client of the model server reads them.
+@dataclass(frozen=True)
+class Exchange:
+    """One request, and the model's answer to each of its rows; ``first`` is the number of the first row."""
+
+    request: dict[str, Any]
+    answers: list[Any]
+    first: int
+
+
+@dataclass
+class Answered:
+    """The model's answer to each row of the features, and the exchanges that the replay repeats."""
+
+    answers: list[Any] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    is_single: bool = False
+    """Whether the model answers with floats of single precision (32 bits) or less."""
+
+
+def ask(model: PyFuncModel, features: pd.DataFrame, params: Mapping[str, Any] | None = None) -> Answered:
+    """Ask a model in this process as clients of the model server do: some rows alone, then all, in batches.
+
+    If there are ``params``, the rows that are asked alone are also asked once with these.
+
+    Raises:
+        UnfitError: if the model returns anything but a list, array, Series or DataFrame with one answer for
+            each row.
+
+    """
+    asked = Answered()
+    first_rows = features.head(ALONE)
+    paces = []
+    for number in range(len(first_rows)):
+        since = time.monotonic()
+        asked.exchanges.append(_exchange(model, features, number, 1, asked))
+        paces.append(time.monotonic() - since)
+    if params and model.metadata.get_params_schema() is not None:
+        asked.exchanges.append(_exchange(model, features, 0, len(first_rows), asked, params))
+    pace = max(min(paces, default=0.0), 1e-6)  # seconds a row, at most: a batch is quicker
+    kept = min(REPLAY_ROWS, max(ALONE, int(REPLAY_SECONDS / pace)))
+    for first, size in _batches(model, features, max(1, int(_MOST_SECONDS / pace))):
+        exchange = _exchange(model, features, first, size, asked)
+        asked.answers += exchange.answers
+        if first < kept:
+            asked.exchanges.append(exchange)
+    return asked
+
+
+def _batches(model: PyFuncModel, features: pd.DataFrame, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the size of each batch, which holds at most ``most`` rows."""
+    row_bytes = len(as_request(model.metadata.get_input_schema(), features.head(ALONE))) // ALONE
+    size = max(1, min(most, _MOST_ROWS, _MOST_BYTES // max(1, row_bytes)))
+    for first in range(0, len(features), size):
+        yield first, min(size, len(features) - first)
+
+
+def _exchange(
+    model: PyFuncModel,
+    features: pd.DataFrame,
+    first: int,
+    size: int,
+    asked: Answered,
+    params: Mapping[str, Any] | None = None,
+) -> Exchange:
+    """Ask for some rows in one request; note in ``asked`` if the answers are of single precision."""
+    request = json.loads(as_request(model.metadata.get_input_schema(), features.iloc[first : first + size]))
+    if params:
+        request["params"] = dict(params)
+    predictions = _predict(model, json.dumps(request))
+    answers = _as_read(predictions)
+    if len(answers) != size:
+        rows = "1 row" if size == 1 else f"{size} rows"
+        raise UnfitError(f"gave {len(answers)} answers to a request with {rows}, expected one for each row")
+    asked.is_single = asked.is_single or _is_single(predictions)
+    return Exchange(request, answers, first)
+
+
+def as_request(schema: Schema | None, rows: pd.DataFrame) -> str:
+    """Return the body of a request for predictions of these rows, in a format that fits the signature."""
+    example: Any = rows
+    if schema is not None and schema.is_tensor_spec():
+        if schema.has_input_names():
+            example = {spec.name: _tensor(spec, rows[[spec.name]])[:, 0] for spec in schema.inputs}
+        else:
+            [spec] = schema.inputs
+            example = _tensor(spec, rows)
+    return str(convert_input_example_to_serving_input(example))
+
+
+def _tensor(spec: Any, rows: pd.DataFrame) -> Any:  # noqa: ANN401 - TensorSpec, ndarray
+    """Return the rows as an array of the spec's type; each row gets the shape that the spec gives it."""
+    values = rows.to_numpy(spec.type)
+    shape = spec.shape[1:]
+    return values.reshape(len(rows), *shape) if -1 not in shape and len(shape) > 1 else values
+
+
+def _predict(model: PyFuncModel, body: str) -> Any:  # noqa: ANN401 - whatever a model answers
+    """Give the model what the model server would make of the request.
+
+    Why `_parse_json_data`: MLflow's scoring server reads a request by it. The public
+    `mlflow.models.predict` would do instead, if it did not load the model anew for each request.
+    """
+    parsed = _parse_json_data(body, model.metadata, model.metadata.get_input_schema())
+    return model.predict(parsed.data, params=parsed.params)
+
+
+def _as_read(predictions: Any) -> list[Any]:  # noqa: ANN401
+    """Return the predictions as a client reads them.
 
     Why `predictions_to_json`: MLflow's scoring server makes JSON of an answer by it. The public
     `mlflow.models.predict` would do instead, if it did not load the model anew.
-
-    Raises:
-        TypeError: if it returns anything but a list, array, Series or DataFrame.
-
     """
     written = io.StringIO()
-    predictions_to_json(model.predict(features), written)
+    predictions_to_json(predictions, written)
     found = json.loads(written.getvalue())["predictions"]
     if not isinstance(found, list):
-        raise TypeError(f"expected a list with an answer for each row, found {found!r}")
+        raise UnfitError(f"returned {found!r}, expected a list with an answer for each row")
     return found
+
+
+def _is_single(predictions: Any) -> bool:  # noqa: ANN401
+    if isinstance(predictions, list):
+        predictions = predictions[0] if predictions else None
+    if isinstance(predictions, pd.DataFrame):
+        types = list(predictions.dtypes)
+    else:
+        types = [getattr(predictions, "dtype", None)]
+    return any(kind in (np.float16, np.float32) for kind in types if kind is not None)
 
 
 def one_line(error: Exception) -> str:
@@ -76,7 +206,7 @@ def main(model_uri: str, rows: str, answers: str) -> None:
     found: dict[str, Any]
     try:
         model = load_model(model_uri, suppress_warnings=True)  # nobody would read them
-        found = {"answers": answer(model, pd.read_pickle(rows))}  # noqa: S301 - our own file
+        found = {"answers": ask(model, pd.read_pickle(rows)).answers}  # noqa: S301 - our own file
     except Exception as error:
         found = {"error": one_line(error)}
     Path(answers).write_text(json.dumps(found))

@@ -76,6 +76,11 @@ class Training:
     """Logs the model to the active run as ``artifacts``, with a signature; takes 3 rows as an example too."""
     evaluate: Callable[[pd.DataFrame, list[Any]], dict[str, float]]
     """Takes the held-out rows (with the target) and the model's answer to each; returns the metrics."""
+    tolerance: float | None = None
+    """By how much a float in an answer of the image may differ, relative to the trained model's answer.
+
+    The default is 1e-6, or 1e-4 if predict returns floats of single precision.
+    """
 
 
 def requirements(*packages: str) -> list[str]:
