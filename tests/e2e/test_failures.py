@@ -70,6 +70,22 @@ OTHER_ANSWERS = {
     )
 }
 
+FAILS_INSIDE = {
+    "regressor.py": (
+        "        predictions:",
+        "        import os\n        assert 'SERVER_PORT' not in os.environ, 'not in a server'\n"
+        "        predictions:",
+    )
+}
+# Right for one client, and for several it gives one of them what belongs to another.
+MIXES_UP_CLIENTS = {
+    "regressor.py": (
+        "        predictions: list[float] = self.pipeline.predict(model_input).tolist()\n",
+        "        self.rows = model_input\n        __import__('time').sleep(0.02)\n"
+        "        predictions: list[float] = self.pipeline.predict(self.rows).tolist()\n",
+    )
+}
+
 
 def test_a_refused_first_version_leaves_the_tracking_server_up(own: Stack) -> None:
     strict = replace(own, settings={**own.settings, "GATE_THRESHOLD": "1.01"})
@@ -150,11 +166,22 @@ def test_a_wrong_model_fails_in_the_training(
         ),
         (
             OTHER_ANSWERS,
-            r"its answer differs from the trained model's: held-out row \d+, expected .* the machine",
+            r"its answer differs from the trained model's: held-out row 0, asked alone, expected .*, found ",
             "failed: its answer differs",
         ),
+        (
+            FAILS_INSIDE,
+            r"(?s)the model failed on held-out row 0, which it answered in training\. The end of its log:\n"
+            ".*AssertionError: not in a server",
+            "failed: the model failed",
+        ),
+        (
+            MIXES_UP_CLIENTS,
+            r"8 clients asked at once, and then its answer differs .* keeps on the model \(self\)",
+            "failed: 8 clients asked at once",
+        ),
     ],
-    ids=["package that the lock lacks", "helper module left out", "other answers"],
+    ids=["package that the lock lacks", "helper module left out", "other answers", "fails", "keeps state"],
 )
 def test_a_wrong_model_fails_in_the_deployment(
     own: Stack, changes: dict[str, tuple[str, str]], message: str, replay: str | None

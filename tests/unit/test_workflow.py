@@ -344,7 +344,7 @@ def test_requests_are_small_enough_for_the_server_and_the_replay_holds_the_first
 ) -> None:
     many = pd.DataFrame({"size": np.arange(25.0), "count": 1, "name": "x" * 1000})
     monkeypatch.setattr("workflow.answers._MOST_BYTES", 11_000)
-    monkeypatch.setattr("workflow.answers.REPLAY_ROWS", 12)
+    monkeypatch.setattr("workflow.answers.REPLAY_ROWS", 22)
     model, given = predicting(lambda rows: list(rows["size"]))
     asked = ask(model, many)
     assert asked.answers == list(range(25))

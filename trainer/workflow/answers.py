@@ -32,7 +32,7 @@ PRIVATE = (
 ALONE = 8
 # A request has at most so many rows and bytes, and takes the model about so many seconds: each of them less
 # than the model server allows by default.
-_MOST_ROWS = 1000
+_MOST_ROWS = 500
 _MOST_BYTES = 512 * 1024
 _MOST_SECONDS = 5.0
 # What is kept for the replay: the first rows, until there are so many, or the model needs so many seconds.
@@ -87,7 +87,7 @@ def ask(model: PyFuncModel, features: pd.DataFrame, params: Mapping[str, Any] | 
     for first, size in _batches(model, features, max(1, int(_MOST_SECONDS / pace))):
         exchange = _exchange(model, features, first, size, asked)
         asked.answers += exchange.answers
-        if first < kept:
+        if first == 0 or first + size <= kept:
             asked.exchanges.append(exchange)
     return asked
 
