@@ -9,8 +9,17 @@ from typing import Any
 from mlflow.exceptions import MlflowException, RestException
 
 JSON = b"application/json"
-# MLflow's names, and one for a status that is not in the standard.
-_CODES = {400: "BAD_REQUEST", 499: "CANCELLED", 500: "INTERNAL_ERROR"}
+# What MLflow calls a status, as in `mlflow.exceptions`; and HTTP's name for 413, on which versions of Python
+# differ. Any other status has HTTP's name, as Python knows it.
+_CODES = {
+    400: "INVALID_PARAMETER_VALUE",
+    404: "ENDPOINT_NOT_FOUND",
+    413: "CONTENT_TOO_LARGE",
+    499: "CANCELLED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 _LONGEST = 300
 
 _logger = logging.getLogger(__name__)
@@ -27,9 +36,9 @@ class Answer:
     predictions: Any = None
 
 
-def refusal(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """Return an error in MLflow's form."""
-    code = _CODES.get(status) or HTTPStatus(status).name
+def refusal(status: int, message: str, *headers: tuple[bytes, bytes], code: str | None = None) -> Answer:
+    """Return an error in MLflow's form; ``code`` is MLflow's name for it if that is not the usual one."""
+    code = code or _CODES.get(status) or HTTPStatus(status).name
     return Answer(status, json.dumps({"error_code": code, "message": message}).encode(), headers=headers)
 
 
@@ -51,6 +60,6 @@ def raised_by_model(error: BaseException) -> Answer:
         and not isinstance(error, RestException)
         and error.get_http_status_code() == HTTPStatus.BAD_REQUEST
     ):
-        return refusal(400, str(error).partition("\n")[0][:_LONGEST])
+        return refusal(400, str(error).partition("\n")[0][:_LONGEST], code=error.error_code)
     _logger.error("the model failed", exc_info=error)
     return model_failed()

@@ -1,6 +1,7 @@
 """The other path: a request is handed to MLflow's own application as it came; its errors are told anew."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -53,14 +54,19 @@ class Handover:
                 raise
             _logger.exception("MLflow's scoring server failed")
         status = sent[0]["status"] if sent else 500
+        written = b"".join(message.get("body", b"") for message in sent)
         if status < 400:
-            written = b"".join(message.get("body", b"") for message in sent)
             return Answer(status, written, dict(sent[0]["headers"])[b"content-type"], (), outcome.predictions)
-        return await self._error(status, outcome, content_type, body)
+        code = _code(written) if status == 400 else None
+        return await self._error(status, code, outcome, content_type, body)
 
-    async def _error(self, status: int, outcome: Outcome, content_type: str, body: bytes) -> Answer:
-        if outcome.failure is not None and not refused_by_hint(outcome.failure):
-            return raised_by_model(outcome.failure)
+    async def _error(
+        self, status: int, code: str | None, outcome: Outcome, content_type: str, body: bytes
+    ) -> Answer:
+        if outcome.failure is not None:
+            if not refused_by_hint(outcome.failure):
+                return raised_by_model(outcome.failure)
+            code = getattr(outcome.failure, "error_code", None)
         if status == 504:
             return too_slow(self._timeout)
         if status >= 500:
@@ -72,4 +78,13 @@ class Handover:
                 why = await asyncio.to_thread(explain, content_type, body, self._columns, self._params)
         except TimeoutError:
             return too_slow(self._timeout)
-        return refusal(status, why)
+        return refusal(status, why, code=code)
+
+
+def _code(written: bytes) -> str | None:
+    """Return the error_code of an error that MLflow has written, if it has one."""
+    try:
+        code: str = json.loads(written)["error_code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return code

@@ -30,6 +30,7 @@ from contextvars import ContextVar
 
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE as INVALID
 from mlflow.pyfunc import PythonModel
 from mlflow.pyfunc.context import get_prediction_context
 
@@ -52,7 +53,7 @@ class Told(PythonModel):
         if task == "exit":
             raise SystemExit("no luck with zebra42")
         if task == "refuse":
-            raise MlflowException.invalid_parameter_value("say so")
+            raise MlflowException("say so", error_code=BAD_REQUEST if params["limit"] == 1.5 else INVALID)
         if task == "wait":
             self.begun.release()
             self.gate.wait(10)
@@ -139,6 +140,11 @@ class Answer:
     def message(self) -> str:
         """The sentence of a refusal."""
         return str(json.loads(self.body)["message"])
+
+    @property
+    def code(self) -> str:
+        """The error_code of a refusal."""
+        return str(json.loads(self.body)["error_code"])
 
 
 class Client:

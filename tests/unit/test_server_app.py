@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS
+from model_server.answers import refusal
 from model_server.app import Application
 from model_server.handover import Message
 
@@ -174,19 +177,20 @@ def test_a_model_that_wants_to_exit_fails_like_any_other(
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    ("content_type", "body", "code"),
     [
-        (JSON, split({**ROW, "task": "refuse"})),
-        (JSON, split({**ROW, "task": "refuse"}, params={"limit": 1.5})),
-        (CSV, csv({**ROW, "task": "refuse"})),
+        (JSON, split({**ROW, "task": "refuse"}), "INVALID_PARAMETER_VALUE"),
+        (JSON, split({**ROW, "task": "refuse"}, params={"limit": 1.5}), "BAD_REQUEST"),
+        (CSV, csv({**ROW, "task": "refuse"}), "INVALID_PARAMETER_VALUE"),
     ],
     ids=["short path", "MLflow's JSON", "MLflow's CSV"],
 )
-def test_a_refusal_by_the_model_is_told_with_its_words_alone(
-    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes
+def test_a_refusal_by_the_model_is_told_with_its_code_and_its_words_alone(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, code: str
 ) -> None:
     answer = served.ours.post(body, content_type)
-    assert (answer.status, answer.message) == (400, "say so")
+    assert (answer.status, answer.code, answer.message) == (400, code, "say so")
+    assert served.mlflow.post(body, content_type).code == code
     assert [record for record in caplog.records if record.name.startswith("model_server")] == []
 
 
@@ -210,7 +214,7 @@ def test_what_is_too_much_is_refused_at_once_and_health_is_answered(
 
     with served.with_settings(queue=1) as server:
         refused, health, answered = server.ours.run(fill(server.ours))
-        assert [answer.status for answer in refused] == [503, 503]
+        assert [(answer.status, answer.code) for answer in refused] == [(503, "TEMPORARILY_UNAVAILABLE")] * 2
         assert [answer.headers["retry-after"] for answer in refused] == ["1", "1"]
         assert refused[0].message == "too many requests wait already; try again later"
         assert health.status == 200
@@ -274,7 +278,8 @@ def test_a_prediction_that_takes_too_long_is_given_up(served: Served, content_ty
         answer = server.ours.post(told("wait", content_type), content_type)
         assert not server.python_model.has_ended
         server.python_model.gate.set()
-        assert (answer.status, answer.message) == (504, "the model took longer than 1 s")
+        assert (answer.status, answer.code) == (504, "DEADLINE_EXCEEDED")
+        assert answer.message == "the model took longer than 1 s"
         assert server.ours.post(split(ROW)).status == 200
 
 
@@ -291,6 +296,7 @@ def test_the_longest_body_is_read_and_a_longer_one_is_not(served: Served) -> Non
             sent = served.ours.ask("POST", "/invocations", *parts, headers={**headers, "content-type": JSON})
             answer = served.ours.run(sent)
             assert (answer.status, answer.message) == (413, f"the body is too large: at most {limit} bytes")
+            assert answer.code == "CONTENT_TOO_LARGE"
             assert answer.headers["connection"] == "close"
 
 
@@ -323,6 +329,13 @@ def test_a_missing_content_type_is_refused_where_mlflow_fails(served: Served) ->
         "there is no Content-Type: send one of text/csv, application/json, application/vnd.apache.parquet"
     )
     assert served.mlflow.post(split(ROW), None).status == 500
+
+
+@pytest.mark.parametrize("status", [400, 404, 408, 413, 415, 499, 500, 503, 504])
+def test_a_status_has_the_name_that_mlflow_has_for_it_or_else_that_of_http(status: int) -> None:
+    names = {name for name, of in ERROR_CODE_TO_HTTP_STATUS.items() if of == status}
+    names = names or {HTTPStatus(status).name, "CONTENT_TOO_LARGE"}
+    assert json.loads(refusal(status, "a message").body)["error_code"] in names
 
 
 def test_no_request_is_logged_by_default(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

@@ -259,6 +259,12 @@ def test_a_bad_request_is_refused_as_by_mlflow_in_one_sentence(served: Served, n
     assert answer.headers["content-type"] == JSON
     assert tells_no_secrets(answer.body)
     assert mlflows.status == (bad.mlflows or bad.status)
+    if mlflows.status == 400:
+        assert answer.code == mlflows.code
+    elif answer.status == 400:
+        assert answer.code == "INVALID_PARAMETER_VALUE"
+    else:
+        assert answer.code == "UNSUPPORTED_MEDIA_TYPE"
 
 
 def test_a_value_that_is_too_long_for_the_csv_library_is_refused_in_general(served: Served) -> None:
@@ -290,7 +296,7 @@ def test_data_that_is_not_of_the_type_hints_is_refused_without_an_echo(tmp_path:
         assert client.post(as_json(inputs=[1, 2])).status == 200
         for wrong in ([1, MARK], MARK, {MARK: 1}, [[1]]):
             answer = client.post(as_json(inputs=wrong))
-            assert answer.status == 400
+            assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
             assert answer.message.startswith("the request does not fit the signature of the model; GET /docs")
     finally:
         client.close()
@@ -340,6 +346,7 @@ def test_an_odd_value_is_answered_or_refused_as_by_mlflow_with_its_column(
         if answer.status == 200:
             assert json.loads(answer.body) == json.loads(mlflows.body), value
         else:
+            assert answer.code == mlflows.code, value
             assert answer.message.startswith(f"column {column!r}, row 1: expected "), value
             assert tells_no_secrets(answer.body), value
 
