@@ -36,6 +36,13 @@ class Answer:
     predictions: Any = None
 
 
+def without_nan(written: bytes) -> bytes:
+    """Return JSON that Python has written with null for NaN and for infinite numbers, which JSON has not."""
+    if b"NaN" not in written and b"Infinity" not in written:
+        return written
+    return json.dumps(json.loads(written, parse_constant=lambda _: None)).encode()
+
+
 def refusal(status: int, message: str, *headers: tuple[bytes, bytes], code: str | None = None) -> Answer:
     """Return an error in MLflow's form; ``code`` is MLflow's name for it if that is not the usual one."""
     code = code or _CODES.get(status) or HTTPStatus(status).name

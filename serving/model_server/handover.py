@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow
+from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow, without_nan
 from model_server.mlflow_internals import application, refused_by_hint
 from model_server.model import Model, Outcome, outcome_of_request
 from model_server.refusal import explain
@@ -56,7 +56,8 @@ class Handover:
         status = sent[0]["status"] if sent else 500
         written = b"".join(message.get("body", b"") for message in sent)
         if status < 400:
-            return Answer(status, written, dict(sent[0]["headers"])[b"content-type"], (), outcome.predictions)
+            content_type_sent = dict(sent[0]["headers"])[b"content-type"]
+            return Answer(status, without_nan(written), content_type_sent, (), outcome.predictions)
         code = _code(written) if status == 400 else None
         return await self._error(status, code, outcome, content_type, body)
 

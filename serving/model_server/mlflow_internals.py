@@ -24,6 +24,8 @@ from mlflow.pyfunc.utils.serving_data_parser import is_unified_llm_input
 from mlflow.types import type_hints
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 
+from model_server.answers import without_nan
+
 PRIVATE = (
     "mlflow.models:Model._is_signature_from_type_hint",
     "mlflow.models:Model._is_type_hint_from_example",
@@ -149,11 +151,18 @@ def prediction_contexts(pyfunc: PyFuncModel) -> Callable[[], AbstractContextMana
 def as_json(predictions: Any) -> bytes:  # noqa: ANN401 - whatever a model answers
     """Write the answer of the model, byte for byte as MLflow's scoring server does, but in one go.
 
+    Null stands for NaN and for what is infinite, as in `without_nan`. To look for them in what is written
+    would take longer than the encoder's own check.
+
     Why: `_get_jsonable_obj` and `NumpyEncoder` make JSON of the types of pandas and NumPy there. Its own
     `predictions_to_json` is as private, and writes value by value, which takes longer. A public function that
     returns the answer as text would do instead.
     """
-    return json.dumps({"predictions": _get_jsonable_obj(predictions)}, cls=NumpyEncoder).encode()
+    answer = {"predictions": _get_jsonable_obj(predictions)}
+    try:
+        return json.dumps(answer, cls=NumpyEncoder, allow_nan=False).encode()
+    except ValueError:  # or it has a cycle, which is found again
+        return without_nan(json.dumps(answer, cls=NumpyEncoder).encode())
 
 
 def is_llm_request(request: dict[str, Any]) -> bool:

@@ -71,6 +71,8 @@ class Told(PythonModel):
             return f"set: {was}"
         if task == "prediction context":
             return type(get_prediction_context()).__name__
+        if task == "no number":
+            return float("nan")
         if task == "pid":
             return str(os.getpid())
         return "old" if age > params["limit"] else "young"

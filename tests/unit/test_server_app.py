@@ -239,6 +239,14 @@ def test_no_more_threads_than_are_set_work_at_the_same_time(served: Served, cont
 
 
 @pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_null_is_answered_where_the_model_answers_nan(served: Served, content_type: str) -> None:
+    answer = served.ours.post(told("no number", content_type), content_type)
+    assert (answer.status, answer.body) == (200, b'{"predictions": [null]}')
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert served.mlflow.post(told("no number", content_type), content_type).body == b'{"predictions": [NaN]}'
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
 def test_predict_may_run_an_event_loop_of_its_own(served: Served, content_type: str) -> None:
     for _ in range(50):
         answer = served.ours.post(told("loop", content_type), content_type)
