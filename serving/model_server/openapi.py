@@ -28,7 +28,7 @@ _SIMPLE = {
 _REFUSALS = {
     "400": "The request does not fit the signature; the message names the column or the place",
     "413": "The body is too large",
-    "415": "The Content-Type is missing, or not one of those above",
+    "415": "The Content-Type is missing, or not one of those above; or the body has a Content-Encoding",
     "500": "The model failed; the log of the server says how",
     "503": "Too many requests wait; try again later",
     "504": "The model took too long",

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +112,6 @@ def test_a_less_common_request_is_handed_over_to_mlflow(served: Served, name: st
         ("GET", "/invocations"),
         ("PUT", "/invocations"),
         ("POST", "/ping"),
-        ("HEAD", "/ping"),
         ("GET", "/"),
         ("GET", "/nowhere"),
         ("POST", "/nowhere"),
@@ -344,6 +344,22 @@ def test_a_status_has_the_name_that_mlflow_has_for_it_or_else_that_of_http(statu
     names = {name for name, of in ERROR_CODE_TO_HTTP_STATUS.items() if of == status}
     names = names or {HTTPStatus(status).name, "CONTENT_TOO_LARGE"}
     assert json.loads(refusal(status, "a message").body)["error_code"] in names
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate, gzip", "br", ""])
+def test_an_encoded_body_is_refused_with_what_to_send(served: Served, encoding: str) -> None:
+    headers = {"content-type": JSON, "content-encoding": encoding}
+    sent = served.ours.ask("POST", "/invocations", gzip.compress(split(ROW)), headers=headers)
+    answer = served.ours.run(sent)
+    assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert answer.message.endswith("none is decoded here: send it as it is, without one")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_identity_is_no_encoding(served: Served) -> None:
+    headers = {"content-type": JSON, "content-encoding": "Identity"}
+    sent = served.ours.ask("POST", "/invocations", split(ROW), headers=headers)
+    assert served.ours.run(sent).status == 200
 
 
 def test_no_request_is_logged_by_default(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

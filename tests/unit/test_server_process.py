@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +194,20 @@ def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(
         assert [shared.ask("GET", "/health")[0] for _ in range(20)] == [200] * 20
         assert not any(request.done() for request in slow)
         assert [request.result()[0] for request in slow] == [200] * 8
+
+
+def test_head_gets_the_status_and_the_headers_of_get_without_the_body(shared: Server) -> None:
+    for path in ("/ping", "/health", "/version", "/model", "/docs", "/nowhere", "/invocations"):
+        with closing(http.client.HTTPConnection("127.0.0.1", shared.port, timeout=SOON)) as connection:
+            answers = []
+            for method in ("HEAD", "GET", "HEAD"):
+                connection.request(method, path)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert bool(body) == (method == "GET"), path
+                assert "content-length" in answer.headers, path
+                answers.append((answer.status, sorted({**answer.headers, "date": ""}.items())))
+            assert answers[0] == answers[1] == answers[2], path
 
 
 def test_a_websocket_is_refused_without_a_trace(shared: Server) -> None:
