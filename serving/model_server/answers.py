@@ -59,8 +59,12 @@ def too_slow(timeout: int) -> Answer:
     return refusal(504, f"the model took longer than {timeout} s")
 
 
-def raised_by_model(error: BaseException) -> Answer:
-    """Return the model's own refusal, an MlflowException with the status 400; else say that it failed."""
+def raised_by_model(error: BaseException, missing: str = "") -> Answer:
+    """Return the model's own refusal, an MlflowException with the status 400; else say that it failed.
+
+    ``missing`` is where the request has no value, if there is such a place. That may be why the model failed,
+    so the status is then MLflow's for each failure of a model, 400.
+    """
     # The client must not see what another server answered to the model.
     if (
         isinstance(error, MlflowException)
@@ -69,4 +73,9 @@ def raised_by_model(error: BaseException) -> Answer:
     ):
         return refusal(400, str(error).partition("\n")[0][:_LONGEST], code=error.error_code)
     _logger.error("the model failed", exc_info=error)
+    if missing and isinstance(error, Exception) and not isinstance(error, MlflowException):
+        why = (
+            f"the model failed on this request, which has no value in {missing}; the log of the model server"
+        )
+        return refusal(400, f"{why} says how", code="BAD_REQUEST")
     return model_failed()

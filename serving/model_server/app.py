@@ -154,7 +154,7 @@ class Application:
         try:
             answered = self._model.answer(body)
         except BaseException as error:  # sys.exit, too, which would end the worker
-            return raised_by_model(error)
+            return raised_by_model(error, self._model.missing_in(body))
         return None if answered is None else Answer(200, answered[0], predictions=answered[1])
 
     async def _send(self, send: Send, answer: Answer) -> None:

@@ -7,13 +7,18 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow, without_nan
-from model_server.mlflow_internals import application, refused_by_hint
+from model_server.mlflow_internals import application, refused_as_chat, refused_by_hint
 from model_server.model import Model, Outcome, outcome_of_request
 from model_server.refusal import explain
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_NO_CHAT = (
+    "a message or an option of the chat lacks something that MLflow requires, or holds a value of another"
+    " type; GET /docs shows an example"
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -65,8 +70,10 @@ class Handover:
         self, status: int, code: str | None, outcome: Outcome, content_type: str, body: bytes
     ) -> Answer:
         if outcome.failure is not None:
+            if refused_as_chat(outcome.failure):
+                return refusal(400, _NO_CHAT, code=code)
             if not refused_by_hint(outcome.failure):
-                return raised_by_model(outcome.failure)
+                return raised_by_model(outcome.failure, outcome.missing)
             code = getattr(outcome.failure, "error_code", None)
         if status == 504:
             return too_slow(self._timeout)

@@ -45,9 +45,10 @@ class Told(PythonModel):
         self.gate = threading.Event()
 
     def predict(self, context, model_input, params=None):
-        return [self._do(*row, params) for row in zip(model_input["task"], model_input["age"])]
+        weights = model_input["weight"] if "weight" in model_input else [0.0] * len(model_input)
+        return [self._do(*row, params) for row in zip(model_input["task"], model_input["age"], weights)]
 
-    def _do(self, task, age, params):
+    def _do(self, task, age, weight, params):
         if task == "fail":
             raise RuntimeError("no luck with zebra42")
         if task == "exit":
@@ -71,6 +72,8 @@ class Told(PythonModel):
             return f"set: {was}"
         if task == "prediction context":
             return type(get_prediction_context()).__name__
+        if task == "weigh":
+            return f"{float(weight):.0f}" if weight == weight else f"{int(weight)}"
         if task == "no number":
             return float("nan")
         if task == "pid":

@@ -157,6 +157,28 @@ def test_a_failure_of_the_model_is_told_in_the_log_only(
 
 
 @pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_a_failure_on_a_missing_value_is_a_bad_request_as_for_mlflow_and_told_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    rows = [{**ROW, "task": "weigh"}, {**ROW, "task": "weigh", "weight": None}]
+    body = split(*rows) if content_type == JSON else csv(*rows)
+    answer, mlflows = (client.post(body, content_type) for client in (served.ours, served.mlflow))
+    assert (answer.status, answer.code) == (mlflows.status, mlflows.code) == (400, "BAD_REQUEST")
+    assert answer.message == (
+        "the model failed on this request, which has no value in column 'weight', row 2;"
+        " the log of the model server says how"
+    )
+    assert "cannot convert float NaN to integer" in caplog.text
+
+
+def test_a_failure_of_the_model_beside_a_missing_value_that_it_refuses_itself_is_its_refusal(
+    served: Served,
+) -> None:
+    answer = served.ours.post(split({**ROW, "task": "refuse", "weight": None}))
+    assert (answer.status, answer.code, answer.message) == (400, "INVALID_PARAMETER_VALUE", "say so")
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
 def test_what_another_server_told_the_model_is_not_passed_on(
     served: Served, caplog: pytest.LogCaptureFixture, content_type: str
 ) -> None:
