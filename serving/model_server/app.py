@@ -57,6 +57,8 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         path, method = scope["path"], scope["method"]
+        if method == "HEAD":  # uvicorn sends the headers of what GET gets
+            scope, method = {**scope, "method": "GET"}, "GET"
         if path == "/invocations" and method == "POST":
             await self._invocations(scope, receive, send)
         elif method != "GET":
@@ -84,7 +86,7 @@ class Application:
                 answer = body
             else:
                 started, size = time.perf_counter(), len(body)
-                answer = await self._answer(scope, headers.get(b"content-type"), body)
+                answer = await self._answer(scope, headers, body)
         except ConnectionResetError:
             answer = refusal(_GONE, "the client has gone")
         except Exception:
@@ -120,7 +122,14 @@ class Application:
             self._reading -= 1
         return refusal(413, f"the body is too large: at most {limit} bytes", _CLOSE)
 
-    async def _answer(self, scope: Message, content_type: bytes | None, body: bytes) -> Answer:
+    async def _answer(self, scope: Message, headers: dict[bytes, bytes], body: bytes) -> Answer:
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return refusal(
+                415,
+                "the body has a Content-Encoding, and none is decoded here: send it as it is, without one",
+                (b"accept-encoding", b"identity"),
+            )
+        content_type = headers.get(b"content-type")
         if content_type is None:
             return refusal(415, f"there is no Content-Type: send one of {', '.join(CONTENT_TYPES)}")
         if content_type in _SHORT:
@@ -145,7 +154,7 @@ class Application:
         try:
             answered = self._model.answer(body)
         except BaseException as error:  # sys.exit, too, which would end the worker
-            return raised_by_model(error)
+            return raised_by_model(error, self._model.missing_in(body))
         return None if answered is None else Answer(200, answered[0], predictions=answered[1])
 
     async def _send(self, send: Send, answer: Answer) -> None:

@@ -1,18 +1,24 @@
 """The other path: a request is handed to MLflow's own application as it came; its errors are told anew."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow
-from model_server.mlflow_internals import application, refused_by_hint
+from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow, without_nan
+from model_server.mlflow_internals import application, refused_as_chat, refused_by_hint
 from model_server.model import Model, Outcome, outcome_of_request
 from model_server.refusal import explain
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_NO_CHAT = (
+    "a message or an option of the chat lacks something that MLflow requires, or holds a value of another"
+    " type; GET /docs shows an example"
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -53,14 +59,22 @@ class Handover:
                 raise
             _logger.exception("MLflow's scoring server failed")
         status = sent[0]["status"] if sent else 500
+        written = b"".join(message.get("body", b"") for message in sent)
         if status < 400:
-            written = b"".join(message.get("body", b"") for message in sent)
-            return Answer(status, written, dict(sent[0]["headers"])[b"content-type"], (), outcome.predictions)
-        return await self._error(status, outcome, content_type, body)
+            content_type_sent = dict(sent[0]["headers"])[b"content-type"]
+            return Answer(status, without_nan(written), content_type_sent, (), outcome.predictions)
+        code = _code(written) if status == 400 else None
+        return await self._error(status, code, outcome, content_type, body)
 
-    async def _error(self, status: int, outcome: Outcome, content_type: str, body: bytes) -> Answer:
-        if outcome.failure is not None and not refused_by_hint(outcome.failure):
-            return raised_by_model(outcome.failure)
+    async def _error(
+        self, status: int, code: str | None, outcome: Outcome, content_type: str, body: bytes
+    ) -> Answer:
+        if outcome.failure is not None:
+            if refused_as_chat(outcome.failure):
+                return refusal(400, _NO_CHAT, code=code)
+            if not refused_by_hint(outcome.failure):
+                return raised_by_model(outcome.failure, outcome.missing)
+            code = getattr(outcome.failure, "error_code", None)
         if status == 504:
             return too_slow(self._timeout)
         if status >= 500:
@@ -72,4 +86,13 @@ class Handover:
                 why = await asyncio.to_thread(explain, content_type, body, self._columns, self._params)
         except TimeoutError:
             return too_slow(self._timeout)
-        return refusal(status, why)
+        return refusal(status, why, code=code)
+
+
+def _code(written: bytes) -> str | None:
+    """Return the error_code of an error that MLflow has written, if it has one."""
+    try:
+        code: str = json.loads(written)["error_code"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return code

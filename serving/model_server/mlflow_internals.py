@@ -18,11 +18,14 @@ from mlflow.models.dependencies_schemas import _get_dependencies_schema_from_mod
 from mlflow.models.signature import _is_context_in_predict_function_signature
 from mlflow.pyfunc import PyFuncModel, scoring_server
 from mlflow.pyfunc.context import Context, set_prediction_context
+from mlflow.pyfunc.loaders import chat_agent, chat_model, responses_agent
 from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
 from mlflow.pyfunc.utils import data_validation
 from mlflow.pyfunc.utils.serving_data_parser import is_unified_llm_input
 from mlflow.types import type_hints
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
+
+from model_server.answers import without_nan
 
 PRIVATE = (
     "mlflow.models:Model._is_signature_from_type_hint",
@@ -34,6 +37,9 @@ PRIVATE = (
     "mlflow.pyfunc:PythonModel.predict_type_hints",
     "mlflow.pyfunc.context:Context",
     "mlflow.pyfunc.context:set_prediction_context",
+    "mlflow.pyfunc.loaders.chat_agent:_ChatAgentPyfuncWrapper._convert_input",
+    "mlflow.pyfunc.loaders.chat_model:_ChatModelPyfuncWrapper._convert_input",
+    "mlflow.pyfunc.loaders.responses_agent:_ResponsesAgentPyfuncWrapper._convert_input",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper.context",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper.python_model",
@@ -53,6 +59,12 @@ CONTENT_TYPES: tuple[str, ...] = tuple(scoring_server.CONTENT_TYPES)
 Why: a refusal says which Content-Types there are, and that depends on MLflow's version. Nothing public would
 do instead: they are named in MLflow's documentation only.
 """
+
+_CHAT_WRAPPERS = (
+    chat_agent._ChatAgentPyfuncWrapper,
+    chat_model._ChatModelPyfuncWrapper,
+    responses_agent._ResponsesAgentPyfuncWrapper,
+)
 
 Predict = Callable[[pd.DataFrame, dict[str, Any] | None], Any]
 
@@ -135,6 +147,17 @@ def refused_by_hint(error: BaseException) -> bool:
     return bool(frames) and frames[-1].f_globals.get("__name__") in modules
 
 
+def refused_as_chat(error: BaseException) -> bool:
+    """Whether MLflow could not make of the data what a ChatModel, ChatAgent or ResponsesAgent is given.
+
+    Why: the wrapper around such a model does that in a method of its own, `_convert_input`, and whatever is
+    raised there comes out as if the model had raised it. A public exception for this refusal only would do
+    instead.
+    """
+    codes = {wrapper._convert_input.__code__ for wrapper in _CHAT_WRAPPERS}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 def prediction_contexts(pyfunc: PyFuncModel) -> Callable[[], AbstractContextManager[None]]:
     """Return what makes, for each request, the context in which `PyFuncModel.predict` calls the model.
 
@@ -149,11 +172,18 @@ def prediction_contexts(pyfunc: PyFuncModel) -> Callable[[], AbstractContextMana
 def as_json(predictions: Any) -> bytes:  # noqa: ANN401 - whatever a model answers
     """Write the answer of the model, byte for byte as MLflow's scoring server does, but in one go.
 
+    Null stands for NaN and for what is infinite, as in `without_nan`. To look for them in what is written
+    would take longer than the encoder's own check.
+
     Why: `_get_jsonable_obj` and `NumpyEncoder` make JSON of the types of pandas and NumPy there. Its own
     `predictions_to_json` is as private, and writes value by value, which takes longer. A public function that
     returns the answer as text would do instead.
     """
-    return json.dumps({"predictions": _get_jsonable_obj(predictions)}, cls=NumpyEncoder).encode()
+    answer = {"predictions": _get_jsonable_obj(predictions)}
+    try:
+        return json.dumps(answer, cls=NumpyEncoder, allow_nan=False).encode()
+    except ValueError:  # or it has a cycle, which is found again
+        return without_nan(json.dumps(answer, cls=NumpyEncoder).encode())
 
 
 def is_llm_request(request: dict[str, Any]) -> bool:

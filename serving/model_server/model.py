@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 from mlflow import __version__
 from mlflow.pyfunc import PyFuncModel
 
@@ -24,9 +25,13 @@ from model_server.signature import named_columns
 
 @dataclass
 class Outcome:
-    """What became of one request in the model's own code, whichever path it took there."""
+    """What became of one request in the model's own code, if MLflow asked it.
+
+    ``missing`` is where the rows had no value, if the model failed on them.
+    """
 
     failure: BaseException | None = None
+    missing: str = ""
     is_asked: bool = False
     predictions: Any = None
 
@@ -76,6 +81,18 @@ class Model:
             predictions = self._predict(rows, None if self._params is None else self._params.copy())
         return as_json(predictions), predictions
 
+    def missing_in(self, body: bytes) -> str:
+        """Return where a request of the short path has no value; nothing if it has one everywhere."""
+        return "" if self._short_path is None else missing_value(self._short_path.read(body))
+
+
+def missing_value(data: Any) -> str:  # noqa: ANN401 - whatever MLflow gives to a model
+    """Return where the first missing value of a table is; nothing if there is none, or no table."""
+    if not isinstance(data, pd.DataFrame):
+        return ""
+    rows, columns = data.isna().to_numpy().nonzero()
+    return f"column {data.columns[columns[0]]!r}, row {rows[0] + 1}" if len(rows) else ""
+
 
 def _reporting(predict: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(predict)
@@ -86,6 +103,7 @@ def _reporting(predict: Callable[..., Any]) -> Callable[..., Any]:
             outcome.predictions = predict(*arguments, **named)
         except BaseException as error:  # sys.exit, too, which would end the worker
             outcome.failure = error
+            outcome.missing = missing_value(arguments[0]) if arguments else ""
             # Another, because MLflow puts the data into the message of this one.
             raise RuntimeError("the model failed") from None
         return outcome.predictions

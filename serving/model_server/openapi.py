@@ -5,6 +5,7 @@ from typing import Any
 
 from mlflow.types import DataType, ParamSchema, Schema
 
+from model_server.answers import without_nan
 from model_server.signature import Column, columns_of, named_columns
 
 _TYPES: dict[DataType, dict[str, Any]] = {
@@ -27,7 +28,7 @@ _SIMPLE = {
 _REFUSALS = {
     "400": "The request does not fit the signature; the message names the column or the place",
     "413": "The body is too large",
-    "415": "The Content-Type is missing, or not one of those above",
+    "415": "The Content-Type is missing, or not one of those above; or the body has a Content-Encoding",
     "500": "The model failed; the log of the server says how",
     "503": "Too many requests wait; try again later",
     "504": "The model took too long",
@@ -50,7 +51,7 @@ def openapi(
             "content": {
                 "application/json": {
                     "schema": _request(inputs, params),
-                    "examples": _examples(_finite(example)) if example else {},
+                    "examples": _examples(_read(example)) if example else {},
                 },
                 "text/csv": {"schema": {"type": "string"}},
             },
@@ -139,7 +140,7 @@ def _params(params: ParamSchema) -> dict[str, Any]:
         }
         for param in params.params
     }
-    return {"type": "object", "properties": _finite(json.dumps(properties, default=str))}
+    return {"type": "object", "properties": _read(json.dumps(properties, default=str))}
 
 
 def _response(outputs: Schema | None) -> dict[str, Any]:
@@ -149,9 +150,8 @@ def _response(outputs: Schema | None) -> dict[str, Any]:
     return {"type": "object", "properties": {"predictions": answers}, "required": ["predictions"]}
 
 
-def _finite(written: str) -> Any:  # noqa: ANN401 - JSON
-    """Read what Python has written; JSON has no NaN and nothing infinite."""
-    return json.loads(written, parse_constant=lambda _: None)
+def _read(written: str) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(without_nan(written.encode()))
 
 
 def _examples(request: dict[str, Any]) -> dict[str, Any]:

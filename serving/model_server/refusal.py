@@ -101,7 +101,7 @@ def _split(data: Any, is_named: bool) -> _Table:  # noqa: ANN401 - JSON
             raise _WrongError(f"dataframe_split: expected an array as {name}, found {_kind(values)}")
     first: dict[str, int] = {}
     for position, name in enumerate(names, 1):
-        if not isinstance(name, str):
+        if not isinstance(name, str) and (is_named or isinstance(name, list | dict)):
             found = f"expected a string, found {_kind(name)}"
             raise _WrongError(f"dataframe_split: column name {position}: {found}")
         if first.setdefault(name, position) != position:

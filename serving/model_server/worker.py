@@ -11,6 +11,7 @@ from gunicorn.arbiter import Arbiter
 from uvicorn import Server
 from uvicorn_worker import UvicornWorker
 
+from model_server.protocol import Protocol
 from model_server.shared_port import steer_away
 
 # For so many seconds, an open connection without a request may bring one more; its answer closes it. Where no
@@ -68,7 +69,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     CONFIG_KWARGS = {  # noqa: RUF012 - as in the base class
         # With asyncio's own loop, Nagle's algorithm holds small answers back for 40 ms.
         "loop": "uvloop",
-        "http": "httptools",
+        "http": Protocol,
         "lifespan": "off",
         "access_log": False,
         "proxy_headers": False,

@@ -30,6 +30,7 @@ from contextvars import ContextVar
 
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE as INVALID
 from mlflow.pyfunc import PythonModel
 from mlflow.pyfunc.context import get_prediction_context
 
@@ -44,15 +45,16 @@ class Told(PythonModel):
         self.gate = threading.Event()
 
     def predict(self, context, model_input, params=None):
-        return [self._do(*row, params) for row in zip(model_input["task"], model_input["age"])]
+        weights = model_input["weight"] if "weight" in model_input else [0.0] * len(model_input)
+        return [self._do(*row, params) for row in zip(model_input["task"], model_input["age"], weights)]
 
-    def _do(self, task, age, params):
+    def _do(self, task, age, weight, params):
         if task == "fail":
             raise RuntimeError("no luck with zebra42")
         if task == "exit":
             raise SystemExit("no luck with zebra42")
         if task == "refuse":
-            raise MlflowException.invalid_parameter_value("say so")
+            raise MlflowException("say so", error_code=BAD_REQUEST if params["limit"] == 1.5 else INVALID)
         if task == "wait":
             self.begun.release()
             self.gate.wait(10)
@@ -70,6 +72,10 @@ class Told(PythonModel):
             return f"set: {was}"
         if task == "prediction context":
             return type(get_prediction_context()).__name__
+        if task == "weigh":
+            return f"{float(weight):.0f}" if weight == weight else f"{int(weight)}"
+        if task == "no number":
+            return float("nan")
         if task == "pid":
             return str(os.getpid())
         return "old" if age > params["limit"] else "young"
@@ -139,6 +145,11 @@ class Answer:
     def message(self) -> str:
         """The sentence of a refusal."""
         return str(json.loads(self.body)["message"])
+
+    @property
+    def code(self) -> str:
+        """The error_code of a refusal."""
+        return str(json.loads(self.body)["error_code"])
 
 
 class Client:

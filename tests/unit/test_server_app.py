@@ -1,13 +1,17 @@
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS
+from model_server.answers import refusal
 from model_server.app import Application
 from model_server.handover import Message
 
@@ -108,7 +112,6 @@ def test_a_less_common_request_is_handed_over_to_mlflow(served: Served, name: st
         ("GET", "/invocations"),
         ("PUT", "/invocations"),
         ("POST", "/ping"),
-        ("HEAD", "/ping"),
         ("GET", "/"),
         ("GET", "/nowhere"),
         ("POST", "/nowhere"),
@@ -154,6 +157,28 @@ def test_a_failure_of_the_model_is_told_in_the_log_only(
 
 
 @pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_a_failure_on_a_missing_value_is_a_bad_request_as_for_mlflow_and_told_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    rows = [{**ROW, "task": "weigh"}, {**ROW, "task": "weigh", "weight": None}]
+    body = split(*rows) if content_type == JSON else csv(*rows)
+    answer, mlflows = (client.post(body, content_type) for client in (served.ours, served.mlflow))
+    assert (answer.status, answer.code) == (mlflows.status, mlflows.code) == (400, "BAD_REQUEST")
+    assert answer.message == (
+        "the model failed on this request, which has no value in column 'weight', row 2;"
+        " the log of the model server says how"
+    )
+    assert "cannot convert float NaN to integer" in caplog.text
+
+
+def test_a_failure_of_the_model_beside_a_missing_value_that_it_refuses_itself_is_its_refusal(
+    served: Served,
+) -> None:
+    answer = served.ours.post(split({**ROW, "task": "refuse", "weight": None}))
+    assert (answer.status, answer.code, answer.message) == (400, "INVALID_PARAMETER_VALUE", "say so")
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
 def test_what_another_server_told_the_model_is_not_passed_on(
     served: Served, caplog: pytest.LogCaptureFixture, content_type: str
 ) -> None:
@@ -174,19 +199,20 @@ def test_a_model_that_wants_to_exit_fails_like_any_other(
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body"),
+    ("content_type", "body", "code"),
     [
-        (JSON, split({**ROW, "task": "refuse"})),
-        (JSON, split({**ROW, "task": "refuse"}, params={"limit": 1.5})),
-        (CSV, csv({**ROW, "task": "refuse"})),
+        (JSON, split({**ROW, "task": "refuse"}), "INVALID_PARAMETER_VALUE"),
+        (JSON, split({**ROW, "task": "refuse"}, params={"limit": 1.5}), "BAD_REQUEST"),
+        (CSV, csv({**ROW, "task": "refuse"}), "INVALID_PARAMETER_VALUE"),
     ],
     ids=["short path", "MLflow's JSON", "MLflow's CSV"],
 )
-def test_a_refusal_by_the_model_is_told_with_its_words_alone(
-    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes
+def test_a_refusal_by_the_model_is_told_with_its_code_and_its_words_alone(
+    served: Served, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, code: str
 ) -> None:
     answer = served.ours.post(body, content_type)
-    assert (answer.status, answer.message) == (400, "say so")
+    assert (answer.status, answer.code, answer.message) == (400, code, "say so")
+    assert served.mlflow.post(body, content_type).code == code
     assert [record for record in caplog.records if record.name.startswith("model_server")] == []
 
 
@@ -210,7 +236,7 @@ def test_what_is_too_much_is_refused_at_once_and_health_is_answered(
 
     with served.with_settings(queue=1) as server:
         refused, health, answered = server.ours.run(fill(server.ours))
-        assert [answer.status for answer in refused] == [503, 503]
+        assert [(answer.status, answer.code) for answer in refused] == [(503, "TEMPORARILY_UNAVAILABLE")] * 2
         assert [answer.headers["retry-after"] for answer in refused] == ["1", "1"]
         assert refused[0].message == "too many requests wait already; try again later"
         assert health.status == 200
@@ -232,6 +258,14 @@ def test_no_more_threads_than_are_set_work_at_the_same_time(served: Served, cont
 
     with served.with_settings(threads=1) as server:
         assert server.ours.run(two(server.ours)) == [True, False]
+
+
+@pytest.mark.parametrize("content_type", [JSON, CSV])
+def test_null_is_answered_where_the_model_answers_nan(served: Served, content_type: str) -> None:
+    answer = served.ours.post(told("no number", content_type), content_type)
+    assert (answer.status, answer.body) == (200, b'{"predictions": [null]}')
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert served.mlflow.post(told("no number", content_type), content_type).body == b'{"predictions": [NaN]}'
 
 
 @pytest.mark.parametrize("content_type", [JSON, CSV])
@@ -274,7 +308,8 @@ def test_a_prediction_that_takes_too_long_is_given_up(served: Served, content_ty
         answer = server.ours.post(told("wait", content_type), content_type)
         assert not server.python_model.has_ended
         server.python_model.gate.set()
-        assert (answer.status, answer.message) == (504, "the model took longer than 1 s")
+        assert (answer.status, answer.code) == (504, "DEADLINE_EXCEEDED")
+        assert answer.message == "the model took longer than 1 s"
         assert server.ours.post(split(ROW)).status == 200
 
 
@@ -291,6 +326,7 @@ def test_the_longest_body_is_read_and_a_longer_one_is_not(served: Served) -> Non
             sent = served.ours.ask("POST", "/invocations", *parts, headers={**headers, "content-type": JSON})
             answer = served.ours.run(sent)
             assert (answer.status, answer.message) == (413, f"the body is too large: at most {limit} bytes")
+            assert answer.code == "CONTENT_TOO_LARGE"
             assert answer.headers["connection"] == "close"
 
 
@@ -323,6 +359,29 @@ def test_a_missing_content_type_is_refused_where_mlflow_fails(served: Served) ->
         "there is no Content-Type: send one of text/csv, application/json, application/vnd.apache.parquet"
     )
     assert served.mlflow.post(split(ROW), None).status == 500
+
+
+@pytest.mark.parametrize("status", [400, 404, 408, 413, 415, 499, 500, 503, 504])
+def test_a_status_has_the_name_that_mlflow_has_for_it_or_else_that_of_http(status: int) -> None:
+    names = {name for name, of in ERROR_CODE_TO_HTTP_STATUS.items() if of == status}
+    names = names or {HTTPStatus(status).name, "CONTENT_TOO_LARGE"}
+    assert json.loads(refusal(status, "a message").body)["error_code"] in names
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate, gzip", "br", ""])
+def test_an_encoded_body_is_refused_with_what_to_send(served: Served, encoding: str) -> None:
+    headers = {"content-type": JSON, "content-encoding": encoding}
+    sent = served.ours.ask("POST", "/invocations", gzip.compress(split(ROW)), headers=headers)
+    answer = served.ours.run(sent)
+    assert (answer.status, answer.code) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert answer.message.endswith("none is decoded here: send it as it is, without one")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_identity_is_no_encoding(served: Served) -> None:
+    headers = {"content-type": JSON, "content-encoding": "Identity"}
+    sent = served.ours.ask("POST", "/invocations", split(ROW), headers=headers)
+    assert served.ours.run(sent).status == 200
 
 
 def test_no_request_is_logged_by_default(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,17 @@ class Server:
     port: int
     log: Path
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
-        """Send a request by a connection of its own."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """Send a request by a connection of its own; a body in parts is sent in chunks."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON)
         try:
-            connection.request(method, path, body, {"Content-Type": JSON})
+            connection.request(method, path, body, {"Content-Type": JSON, **(headers or {})})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:
@@ -190,19 +196,69 @@ def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(
         assert [request.result()[0] for request in slow] == [200] * 8
 
 
+def test_head_gets_the_status_and_the_headers_of_get_without_the_body(shared: Server) -> None:
+    for path in ("/ping", "/health", "/version", "/model", "/docs", "/nowhere", "/invocations"):
+        with closing(http.client.HTTPConnection("127.0.0.1", shared.port, timeout=SOON)) as connection:
+            answers = []
+            for method in ("HEAD", "GET", "HEAD"):
+                connection.request(method, path)
+                answer = connection.getresponse()
+                body = answer.read()
+                assert bool(body) == (method == "GET"), path
+                assert "content-length" in answer.headers, path
+                answers.append((answer.status, sorted({**answer.headers, "date": ""}.items())))
+            assert answers[0] == answers[1] == answers[2], path
+
+
 def test_a_websocket_is_refused_without_a_trace(shared: Server) -> None:
     before = shared.log.read_text()
-    connection = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=SOON)
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     }
-    connection.request("GET", "/nowhere", headers=headers)
-    assert 400 <= connection.getresponse().status < 500
-    connection.close()
-    assert "Traceback" not in shared.log.read_text().removeprefix(before)
+    assert shared.ask("GET", "/nowhere", headers=headers)[0] == 404
+    assert shared.log.read_text() == before
+
+
+UPGRADES = {
+    "h2c": {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": "h2c",
+        "HTTP2-Settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+    },
+    "websocket": {"Connection": "Upgrade", "Upgrade": "websocket"},
+    "another": {"Connection": "close, upgrade", "Upgrade": "TLS/1.0"},
+}
+
+
+@pytest.mark.parametrize("name", UPGRADES)
+def test_an_upgrade_is_ignored_and_the_request_answered(shared: Server, name: str) -> None:
+    before = shared.log.read_text()
+    body = split({**ROW, "task": "a" * 300_000}, ROW)
+    half = len(body) // 2
+    for sent in (body, iter([body[:half], body[half:]])):  # by its length, and in chunks
+        status, answer = shared.ask("POST", "/invocations", sent, UPGRADES[name])
+        assert (status, json.loads(answer)) == (200, {"predictions": ["old", "old"]})
+    assert shared.log.read_text() == before
+
+
+def test_requests_that_wait_behind_one_with_an_upgrade_are_answered_in_their_order(shared: Server) -> None:
+    asked = [b"POST /invocations", b"GET /ping", b"POST /invocations"]
+    body = split(ROW)
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=SOON) as connection:
+        for line in asked:
+            headers = b"host: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+            if line.startswith(b"POST"):
+                headers += b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+            rest = body if line.startswith(b"POST") else b""
+            connection.sendall(line + b" HTTP/1.1\r\n" + headers + b"\r\n" + rest)
+        received = b""
+        while received.count(b"old") < 2:
+            received += connection.recv(65536) or pytest.fail(f"closed after {received!r}")
+    assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", received)] == [200, 200, 200]
+    assert received.index(b"old") < received.index(b"\r\n\r\n\n") < received.rindex(b"old")
 
 
 def test_a_stop_finishes_what_is_in_flight_and_leaves_nothing(servers: Servers) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import mlflow.pyfunc
 import pytest
+from mlflow.pyfunc import scoring_server
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
 from model_server.app import Application
@@ -259,6 +260,12 @@ def test_a_bad_request_is_refused_as_by_mlflow_in_one_sentence(served: Served, n
     assert answer.headers["content-type"] == JSON
     assert tells_no_secrets(answer.body)
     assert mlflows.status == (bad.mlflows or bad.status)
+    if mlflows.status == 400:
+        assert answer.code == mlflows.code
+    elif answer.status == 400:
+        assert answer.code == "INVALID_PARAMETER_VALUE"
+    else:
+        assert answer.code == "UNSUPPORTED_MEDIA_TYPE"
 
 
 def test_a_value_that_is_too_long_for_the_csv_library_is_refused_in_general(served: Served) -> None:
@@ -290,10 +297,119 @@ def test_data_that_is_not_of_the_type_hints_is_refused_without_an_echo(tmp_path:
         assert client.post(as_json(inputs=[1, 2])).status == 200
         for wrong in ([1, MARK], MARK, {MARK: 1}, [[1]]):
             answer = client.post(as_json(inputs=wrong))
-            assert answer.status == 400
+            assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
             assert answer.message.startswith("the request does not fit the signature of the model; GET /docs")
     finally:
         client.close()
+
+
+CHATS = {
+    "ChatModel": """
+from mlflow.models import set_model
+from mlflow.pyfunc import ChatModel
+from mlflow.types.llm import ChatChoice, ChatCompletionResponse, ChatMessage
+
+
+class Chat(ChatModel):
+    def predict(self, context, messages, params):
+        answer = ChatMessage(role="assistant", content=messages[0].content)
+        return ChatCompletionResponse(choices=[ChatChoice(message=answer)])
+
+
+set_model(Chat())
+""",
+    "ChatAgent": """
+from mlflow.models import set_model
+from mlflow.pyfunc import ChatAgent
+from mlflow.types.agent import ChatAgentMessage, ChatAgentResponse
+
+
+class Chat(ChatAgent):
+    def predict(self, messages, context=None, custom_inputs=None):
+        answer = ChatAgentMessage(role="assistant", content=messages[0].content, id="1")
+        return ChatAgentResponse(messages=[answer])
+
+
+set_model(Chat())
+""",
+    "ResponsesAgent": """
+from mlflow.models import set_model
+from mlflow.pyfunc import ResponsesAgent
+from mlflow.types.responses import ResponsesAgentResponse
+
+
+class Chat(ResponsesAgent):
+    def predict(self, request):
+        content = [{"type": "output_text", "text": request.input[0].content, "annotations": []}]
+        answer = {"type": "message", "id": "1", "status": "completed", "role": "assistant"}
+        return ResponsesAgentResponse(output=[{**answer, "content": content}])
+
+    def predict_stream(self, request):
+        yield from ()
+
+
+set_model(Chat())
+""",
+}
+MESSAGES: dict[str, Any] = {
+    "right": [{"role": "user", "content": "hello"}],
+    "no role": [{"content": MARK}],
+    "no content": [{"role": "user"}],
+    "null as content": [{"role": "user", "content": None}],
+    "a number as content": [{"role": "user", "content": 5}],
+    "a number as role": [{"role": 5, "content": MARK}],
+    "an unknown field": [{"role": "user", "content": "hello", MARK: 1}],
+    "a message that is a number": [5],
+    "a message that is text": [MARK],
+    "text": MARK,
+    "a number": 5,
+    "null": None,
+}
+
+
+@pytest.fixture
+def traces_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep MLflow from writing what a ResponsesAgent does into a database in the working directory."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.usefixtures("traces_aside")
+@pytest.mark.parametrize("kind", CHATS)
+def test_a_chat_is_answered_or_refused_as_by_mlflow(tmp_path: Path, kind: str) -> None:
+    code, model = tmp_path / "chat.py", tmp_path / "model"
+    code.write_text(CHATS[kind])
+    mlflow.pyfunc.save_model(model, python_model=str(code), pip_requirements=[])
+    ours = Client(Application(load(model), settings_for(model, kind)))
+    theirs = Client(scoring_server.init(load(model)))
+    key = "input" if kind == "ResponsesAgent" else "messages"
+    requests = {
+        **{name: {key: value} for name, value in MESSAGES.items()},
+        "text as an option": {key: MESSAGES["right"], "temperature": MARK},
+        "text as the context": {key: MESSAGES["right"], "context": MARK},
+        "a number as custom inputs": {key: MESSAGES["right"], "custom_inputs": 5},
+    }
+    try:
+        for name, request in requests.items():
+            answer, mlflows = (client.post(as_json(**request)) for client in (ours, theirs))
+            assert answer.status == mlflows.status, name
+            if answer.status == 200:
+                assert answer.body.replace(b" ", b"") == mlflows.body.replace(b" ", b""), name
+            else:
+                assert answer.code == mlflows.code, name
+                assert answer.message.startswith(("a message or an option", "the request does not fit")), name
+                assert tells_no_secrets(answer.body), name
+        assert ours.post(as_json(**{key: []})).status == 500  # the model's own code fails on it
+    finally:
+        ours.close()
+        theirs.close()
+
+
+@pytest.mark.parametrize("columns", [[0, 1], ["a", "b"]])
+def test_a_wrong_parameter_of_a_model_without_column_names_is_named(columns: list[Any]) -> None:
+    params = ParamSchema([ParamSpec("limit", DataType.double, 0.5)])
+    request = split_of(columns, [[1.5, 2.5]], index=[0])
+    body = as_json(**json.loads(request), params={"limit": MARK})
+    assert explain(JSON, body, [], params) == "the parameter 'limit': expected double"
 
 
 ODD: list[Any] = [
@@ -340,6 +456,7 @@ def test_an_odd_value_is_answered_or_refused_as_by_mlflow_with_its_column(
         if answer.status == 200:
             assert json.loads(answer.body) == json.loads(mlflows.body), value
         else:
+            assert answer.code == mlflows.code, value
             assert answer.message.startswith(f"column {column!r}, row 1: expected "), value
             assert tells_no_secrets(answer.body), value
 
