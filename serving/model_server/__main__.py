@@ -7,10 +7,9 @@ import shutil
 import signal
 import sys
 import tempfile
+from typing import NoReturn
 
 from model_server.settings import SettingError, Settings, load_settings
-
-_logger = logging.getLogger("model_server")
 
 
 def main() -> int:
@@ -43,25 +42,18 @@ def _set_environment(settings: Settings, metrics: str) -> None:
 
 def _serve(settings: Settings) -> int:
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
-    try:
-        from mlflow.pyfunc import load_model
+    from model_server.loading import KeptOpenError, LoadError, load
+    from model_server.supervisor import Supervisor
 
-        from model_server.app import Application
-        from model_server.supervisor import Supervisor
-
-        # Without its warnings: looking for them takes half a second, and the bake has checked the packages.
-        model = load_model(settings.model_path, suppress_warnings=True)
-        application = Application(model, settings)
-    except Exception:
-        _logger.exception("the model at %s can't be served", settings.model_path)
-        return 1
-    # What exists now is never freed. The collector does not touch it, so its memory pages stay shared. A
-    # large request makes tens of thousands of lists without a cycle: a search at every 700 took a fifth of
-    # the request's time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    gc.enable()
+    application = None
+    if settings.preload is not False:
+        try:
+            application = load(settings)
+        except KeptOpenError as error:
+            print(f"each worker loads the model by itself, because it keeps open: {error}", flush=True)
+            _start_anew(SERVER_PRELOAD="false")
+        except LoadError:
+            return 1
     try:
         supervisor = Supervisor(application, settings)
     except OSError as error:
@@ -72,6 +64,13 @@ def _serve(settings: Settings) -> int:
         return 1
     supervisor.run()
     return 0
+
+
+def _start_anew(**settings: str) -> NoReturn:
+    """Replace this process by one with these settings, and without the threads and files of the model."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    os.environ.update(settings)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - it needs no shell
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ class Settings:
     """Every setting, checked; `.env.example` says what each is for.
 
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
-    seconds. ``own_port`` is a second port; with it, another server may share ``port``. 0 if there is none.
+    seconds. ``preload`` says whether the workers share one loaded model; None if that depends on the model.
+    ``own_port`` is a second port; with it, another server may share ``port``. 0 if there is none.
     ``name``, ``version`` and ``image_id`` say which model this is, where that is known.
     """
 
@@ -28,6 +29,7 @@ class Settings:
     port: int
     own_port: int
     workers: int
+    preload: bool | None
     threads: int
     blas_threads: int
     queue: int
@@ -57,7 +59,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         port=_number(values, "SERVER_PORT", 8080, 1, 65535),
         own_port=_number(values, "SERVER_OWN_PORT", 0, 0, 65535),
         workers=workers,
-        threads=_number(values, "SERVER_THREADS", 4, 1),
+        preload=_boolean(values, "SERVER_PRELOAD") if "SERVER_PRELOAD" in values else None,
+        threads=_number(values, "SERVER_THREADS", 1, 1),
         blas_threads=max(1, cpus // workers),
         queue=_number(values, "SERVER_QUEUE", 64, 1),
         max_body=_number(values, "SERVER_MAX_BODY_MB", 16, 1) * 1024 * 1024,

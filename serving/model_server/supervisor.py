@@ -1,13 +1,17 @@
-"""The process that loads the model, then forks the workers: they share its memory; one that dies is replaced.
+"""The process that forks the workers; one that dies is replaced. They share the model that it has loaded.
 
 That is gunicorn's `preload`: https://docs.gunicorn.org/en/stable/settings.html#preload-app
 """
 
+import sys
+from dataclasses import replace
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from model_server.app import Application
+from model_server.loading import LoadError, load
 from model_server.metrics import forget_worker
 from model_server.settings import Settings
 from model_server.shared_port import bind
@@ -20,8 +24,8 @@ _KEEP_ALIVE = 75
 class Supervisor(BaseApplication):  # type: ignore[misc]
     """Gunicorn, configured here and nowhere else."""
 
-    def __init__(self, application: Application, settings: Settings) -> None:
-        """Take the application that all workers run."""
+    def __init__(self, application: Application | None, settings: Settings) -> None:
+        """Take the application that all workers run; None if each is to load its own."""
         self._application, self._settings = application, settings
         super().__init__()
 
@@ -31,7 +35,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
             "bind": self._bound(),
             "workers": self._settings.workers,
             "worker_class": "model_server.worker.Worker",
-            "preload_app": True,
+            "preload_app": self._application is not None,
             "graceful_timeout": _GRACE,
             "keepalive": _KEEP_ALIVE,
             "loglevel": "warning",
@@ -60,5 +64,10 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
         print(f"serving {of.name}, version {of.version}, on {where} with {workers}", flush=True)
 
     def load(self) -> Application:
-        """Return the application."""
-        return self._application
+        """Return the application; in a worker, load it if there is none to share."""
+        if self._application is not None:
+            return self._application
+        try:
+            return load(replace(self._settings, preload=False))
+        except LoadError:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)  # so that gunicorn ends, and does not start another worker

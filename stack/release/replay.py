@@ -98,7 +98,8 @@ def _ask_at_once(url: str, record: Record, timeout: int, clients: int) -> None:
         except StackError as error:
             raise StackError(
                 f"{clients} clients asked at once, and then {error}. One after the other, all got the right"
-                " answer. So predict must keep in local variables what it now keeps on the model (self)"
+                " answer. Let predict keep what belongs to one request in local variables, and not on the"
+                " model (self), or set SERVER_THREADS to 1"
             ) from error
 
     with ThreadPoolExecutor(clients) as pool:

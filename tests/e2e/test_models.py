@@ -109,6 +109,41 @@ set_model(Model())
 """,
 )
 
+# A thread answers, which a fork would not copy.
+WITH_THREAD = (
+    """
+SIGNATURE = ModelSignature(
+    Schema([ColSpec(DataType.double, "x"), ColSpec(DataType.double, "y")]), Schema([ColSpec(DataType.double)])
+)
+EXAMPLE = lambda rows: rows
+""",
+    """
+import queue
+import threading
+
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+class Model(PythonModel):
+    def load_context(self, context):
+        self.asked, self.answered = queue.Queue(), queue.Queue()
+        threading.Thread(target=self.answer, daemon=True).start()
+
+    def answer(self):
+        while True:
+            rows = self.asked.get()
+            self.answered.put((rows["x"] + 2 * rows["y"]).tolist())
+
+    def predict(self, context, model_input, params=None):
+        self.asked.put(model_input)
+        return self.answered.get(timeout=20)
+
+
+set_model(Model())
+""",
+)
+
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -155,3 +190,16 @@ def test_a_model_of_tensors_goes_live(own: Stack) -> None:
         f"{own.serving_url}/invocations", json={"inputs": [[1.0, 1.0], [0.5, 0.0]]}, timeout=30
     )
     assert answer.json() == {"predictions": [3.0, 0.5]}
+
+
+@pytest.mark.thorough
+def test_a_model_with_a_thread_goes_live_in_each_worker(own: Stack) -> None:
+    deploy(own, "threads", WITH_THREAD)
+    rows = {"dataframe_split": {"columns": ["x", "y"], "data": [[1.0, 1.0], [0.5, 0.0]]}}
+    for _ in range(8):  # whichever worker answers
+        answer = requests.post(f"{own.serving_url}/invocations", json=rows, timeout=30)
+        assert answer.json() == {"predictions": [3.0, 0.5]}
+    assert {service["name"] for service in own.status()["services"] if service["is_up"]} == {
+        "tracking",
+        "serving",
+    }

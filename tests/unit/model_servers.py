@@ -121,6 +121,7 @@ def settings_for(model: Path, name: str) -> Settings:
         port=1,
         own_port=0,
         workers=1,
+        preload=None,
         threads=4,
         blas_threads=1,
         queue=8,

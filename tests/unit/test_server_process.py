@@ -22,6 +22,43 @@ from stack.wait import not_healthy, wait_until
 from tests.conftest import two_free_ports
 from tests.unit.model_servers import JSON, ROW, samples, save_model, split
 
+# It is loaded with a thread that answers, and a connection to a database that counts the loads.
+KEEPING = """
+import os
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+LOADS = Path(os.environ["TMPDIR"]) / "loads.db"
+
+
+class Keeping(PythonModel):
+    def load_context(self, context):
+        self.asked, self.answered = queue.Queue(), queue.Queue()
+        threading.Thread(target=self.answer, name="answering", daemon=True).start()
+        self.loads = sqlite3.connect(LOADS, check_same_thread=False, isolation_level=None, timeout=30)
+        self.loads.execute("create table if not exists loads (pid integer)")
+        self.loads.execute("insert into loads values (?)", (os.getpid(),))
+
+    def answer(self):
+        while True:
+            self.asked.get()
+            self.answered.put(os.getpid())
+
+    def predict(self, context, model_input, params=None):
+        self.asked.put("a pid")
+        pid = self.answered.get(timeout=20)
+        (loads,) = self.loads.execute("select count(*) from loads where pid = ?", (pid,)).fetchone()
+        assert loads == 1
+        return [str(pid)] * len(model_input)
+
+
+set_model(Keeping())
+"""
 START = STOP = 60.0
 SOON = 30.0
 
@@ -134,6 +171,8 @@ class Servers:
     broken: Server
     missing: Server
     without_port: Server
+    kept_open: Server
+    kept_open_and_broken: Server
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +182,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     broken = home / "broken"
     shutil.copytree(model, broken)
     (broken / "told.py").write_text("raise RuntimeError('no such luck')\n")
+    keeping = home / "keeping"
+    shutil.copytree(model, keeping)
+    (keeping / "told.py").write_text(KEEPING)
     with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
         yield Servers(
             *(
@@ -154,6 +196,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                     ("with_broken", broken, {}),
                     ("with_missing", home / "none", {}),
                     ("without_port", model, {"SERVER_PORT": str(taken.getsockname()[1])}),
+                    ("kept_open", keeping, {}),
+                    ("kept_open_and_broken", broken, {"SERVER_PRELOAD": "false"}),
                 )
             )
         )
@@ -292,6 +336,26 @@ def test_a_model_that_does_not_load_ends_the_server_with_one_error(servers: Serv
     path = server.log.parents[1] / ("none" if name == "missing" else name)
     assert len(re.findall(rf"the model at {re.escape(str(path))} can't be served", log)) == 1
     assert [file.name for file in server.log.parent.iterdir()] == ["log"]
+
+
+def test_a_model_that_leaves_something_open_is_loaded_in_each_worker(servers: Servers) -> None:
+    server = servers.kept_open
+    server.wait_until_healthy()
+    workers = set(server.answering(lambda workers: len(workers) == 2))
+    assert server.process.pid not in workers
+    (told,) = re.findall(r"^each worker loads .* it keeps open: (.*)$", server.log.read_text(), re.MULTILINE)
+    assert told == f"the file {server.log.parent}/loads.db, the thread answering"
+
+
+def test_a_shared_model_is_not_told_as_left_open(shared: Server) -> None:
+    assert "each worker loads" not in shared.log.read_text()
+
+
+def test_a_model_that_does_not_load_in_a_worker_ends_the_server(servers: Servers) -> None:
+    assert servers.kept_open_and_broken.process.wait(START) == 3
+    log = servers.kept_open_and_broken.log.read_text()
+    assert "can't be served" in log
+    assert "no such luck" in log
 
 
 def test_a_bad_setting_ends_the_server_with_one_line(tmp_path: Path) -> None:
