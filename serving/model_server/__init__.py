@@ -11,6 +11,7 @@ other name.
     pool                          the threads, and how busy they are
     short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"
     model                         the model's own predict, and its answer as JSON
+    strict                        what MLflow would change: each value in the type of its column, or refused
     handover                      the other path: MLflow's application; its errors are rewritten
     refusal                       what is wrong with a request that MLflow refused, in one sentence
     metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
@@ -19,5 +20,6 @@ other name.
 The event loop reads a request for predictions, and a thread answers it. The short path takes the request if
 its JSON has one of MLflow's four formats, exactly the columns of a signature of named scalars, and values of
 just their types. tests/unit/test_short_path.py compares both paths, by MLflow's own function: they give a
-model the same DataFrame, and a client the same bytes.
+model the same DataFrame, and a client the same bytes. Only null in a column of text is read otherwise, unless
+SERVER_STRICT is false.
 """

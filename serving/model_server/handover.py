@@ -9,7 +9,8 @@ from typing import Any
 from model_server.answers import Answer, model_failed, raised_by_model, refusal, too_slow, without_nan
 from model_server.mlflow_internals import application, refused_as_chat, refused_by_hint
 from model_server.model import Model, Outcome, outcome_of_request
-from model_server.refusal import explain
+from model_server.refusal import Misfit, explain
+from model_server.strict import exact
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,9 +33,18 @@ class Handover:
         self._timeout = timeout
         self._params = model.params_schema
         self._columns = model.columns
+        self._is_strict = model.is_strict
 
     async def answer(self, scope: Message, content_type: str, body: bytes) -> Answer:
         """Answer a request for predictions with what MLflow answers; an error in a sentence of our own."""
+        if self._is_strict:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    body = await asyncio.to_thread(exact, content_type, body, self._columns)
+            except TimeoutError:
+                return too_slow(self._timeout)
+            except Misfit as wrong:
+                return refusal(400, str(wrong), code="BAD_REQUEST")
         outcome = Outcome()
         outcome_of_request.set(outcome)
         received: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

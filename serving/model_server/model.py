@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from mlflow import __version__
 from mlflow.pyfunc import PyFuncModel
+from mlflow.types import DataType
 
 from model_server.mlflow_internals import (
     as_json,
@@ -53,10 +54,14 @@ class Model:
         self._params = None if params is None else {param.name: param.default for param in params.params}
         self._predict = direct_predict(pyfunc)
         self._context = prediction_contexts(pyfunc)
-        wrap_predict(pyfunc, _reporting)
         self.columns = named_columns(self.schema)
-        is_short = ShortPath.fits(self.columns) and not is_typed_by_hint(metadata)
-        self._short_path = ShortPath(self.columns) if is_short else None
+        is_typed = is_typed_by_hint(metadata)
+        is_scalar = all(column.kind is not None for column in self.columns)
+        self.is_strict = settings.strict and is_scalar and bool(self.columns) and not is_typed
+        of_text = [column.name for column in self.columns if column.kind == DataType.string]
+        wrap_predict(pyfunc, functools.partial(_reporting, of_text if self.is_strict else []))
+        is_short = ShortPath.fits(self.columns) and not is_typed
+        self._short_path = ShortPath(self.columns, strict=settings.strict) if is_short else None
         self.identity = {
             "name": settings.name,
             "version": settings.version,
@@ -94,11 +99,16 @@ def missing_value(data: Any) -> str:  # noqa: ANN401 - whatever MLflow gives to 
     return f"column {data.columns[columns[0]]!r}, row {rows[0] + 1}" if len(rows) else ""
 
 
-def _reporting(predict: Callable[..., Any]) -> Callable[..., Any]:
+def _reporting(of_text: list[str], predict: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a model's predict that reports; the columns ``of_text`` get pandas' type for text."""
+
     @functools.wraps(predict)
     def reporting(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
         outcome = outcome_of_request.get()
         outcome.is_asked = True
+        for name in of_text:
+            if name in arguments[0] and arguments[0][name].dtype == object:
+                arguments[0][name] = arguments[0][name].astype("str")
         try:
             outcome.predictions = predict(*arguments, **named)
         except BaseException as error:  # sys.exit, too, which would end the worker

@@ -23,11 +23,19 @@ _GENERAL = "the request does not fit the signature of the model; GET /docs shows
 _ONE_FORMAT = f"expected a JSON object with exactly one of {', '.join(FORMATS)}"
 
 # A column: its name, and its values by row.
-_Table = dict[str, Sequence[Any]]
+Table = dict[str, Sequence[Any]]
 
 
-class _WrongError(Exception):
+class WrongError(Exception):
     """The sentence."""
+
+
+class Misfit(WrongError):  # noqa: N818 - it is one
+    """A value that is not of the type of its column; ``row`` counts from 1."""
+
+    def __init__(self, column: Column, row: int, found: str) -> None:
+        """Make the sentence."""
+        super().__init__(f"column {column.name!r}, row {row}: expected {column.type_name}, found {found}")
 
 
 def explain(content_type: str, body: bytes, columns: list[Column], params: ParamSchema | None) -> str:
@@ -39,16 +47,16 @@ def explain(content_type: str, body: bytes, columns: list[Column], params: Param
         return f"the Content-Type has a parameter that is not charset=utf-8; leave it at {mime}"
     try:
         if mime == "application/json":
-            request = _json(body)
-            _check_columns(_table(request, columns), columns)
+            request = read_json(body)
+            _check_columns(read_table(request, columns), columns)
             _check_params(request, params)
         elif mime == "text/csv":
-            table = _csv(body)
+            table = read_csv(body)
             _check_columns(table, columns)
             _check_csv_booleans(table, columns)
         else:
             _check_parquet(body, columns)
-    except _WrongError as wrong:
+    except WrongError as wrong:
         return str(wrong)
     except RecursionError:
         return "the JSON is nested too deeply"
@@ -57,29 +65,40 @@ def explain(content_type: str, body: bytes, columns: list[Column], params: Param
     return _GENERAL
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def read_json(body: bytes) -> dict[str, Any]:
+    """Return the JSON object.
+
+    Raises:
+        WrongError: if it is none.
+
+    """
     try:
         request = json.loads(body)
     except json.JSONDecodeError as error:
-        raise _WrongError(
+        raise WrongError(
             f"the body is not JSON: {error.msg}, line {error.lineno} column {error.colno}"
         ) from None
     except UnicodeDecodeError as error:
-        raise _WrongError(f"the body is not UTF-8, from byte {error.start + 1} on") from None
+        raise WrongError(f"the body is not UTF-8, from byte {error.start + 1} on") from None
     except ValueError:  # https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
-        raise _WrongError("a number in the JSON has too many digits") from None
+        raise WrongError("a number in the JSON has too many digits") from None
     if not isinstance(request, dict):
-        raise _WrongError(f"{_ONE_FORMAT}, found {_kind(request)}")
+        raise WrongError(f"{_ONE_FORMAT}, found {kind_of(request)}")
     return request
 
 
-def _table(request: dict[str, Any], columns: list[Column]) -> _Table:
-    """Return the columns of a request, in whichever format; none if they can't be told."""
+def read_table(request: dict[str, Any], columns: list[Column]) -> Table:
+    """Return the columns of a request, in whichever format; none if they can't be told.
+
+    Raises:
+        WrongError: if it is in none of the formats.
+
+    """
     if is_llm_request(request) and any(column.name in request for column in columns):
-        raise _WrongError(_GENERAL)
+        raise WrongError(_GENERAL)
     found = [name for name in FORMATS if name in request]
     if len(found) != 1:
-        raise _WrongError(f"{_ONE_FORMAT}, found {' and '.join(found) or 'none of them'}")
+        raise WrongError(f"{_ONE_FORMAT}, found {' and '.join(found) or 'none of them'}")
     name, data = found[0], request[found[0]]
     if name == "dataframe_split":
         return _split(data, bool(columns))
@@ -90,120 +109,124 @@ def _table(request: dict[str, Any], columns: list[Column]) -> _Table:
     return _records(name, data)
 
 
-def _split(data: Any, is_named: bool) -> _Table:  # noqa: ANN401 - JSON
+def _split(data: Any, is_named: bool) -> Table:  # noqa: ANN401 - JSON
     if not is_named and isinstance(data, dict) and "columns" not in data:
         return {}
     if not isinstance(data, dict) or not {"columns", "data"} <= data.keys() <= {"columns", "data", "index"}:
-        raise _WrongError("dataframe_split: expected an object with columns and data, and index if need be")
+        raise WrongError("dataframe_split: expected an object with columns and data, and index if need be")
     names, rows = data["columns"], data["data"]
     for name, values in (("columns", names), ("data", rows)):
         if not isinstance(values, list):
-            raise _WrongError(f"dataframe_split: expected an array as {name}, found {_kind(values)}")
+            raise WrongError(f"dataframe_split: expected an array as {name}, found {kind_of(values)}")
     first: dict[str, int] = {}
     for position, name in enumerate(names, 1):
         if not isinstance(name, str) and (is_named or isinstance(name, list | dict)):
-            found = f"expected a string, found {_kind(name)}"
-            raise _WrongError(f"dataframe_split: column name {position}: {found}")
+            found = f"expected a string, found {kind_of(name)}"
+            raise WrongError(f"dataframe_split: column name {position}: {found}")
         if first.setdefault(name, position) != position:
-            raise _WrongError(f"dataframe_split: the column names {first[name]} and {position} are equal")
+            raise WrongError(f"dataframe_split: the column names {first[name]} and {position} are equal")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list):
-            raise _WrongError(f"dataframe_split: row {number}: expected an array, found {_kind(row)}")
+            raise WrongError(f"dataframe_split: row {number}: expected an array, found {kind_of(row)}")
         if len(row) != len(names):
-            raise _WrongError(
-                f"dataframe_split: row {number}: expected {len(names)} values, found {len(row)}"
-            )
+            raise WrongError(f"dataframe_split: row {number}: expected {len(names)} values, found {len(row)}")
     if "index" in data and (not isinstance(data["index"], list) or len(data["index"]) != len(rows)):
-        raise _WrongError("dataframe_split: expected an array as index, with one value for each row")
+        raise WrongError("dataframe_split: expected an array as index, with one value for each row")
     return {name: [row[position] for row in rows] for position, name in enumerate(names)}
 
 
-def _records(name: str, data: Any) -> _Table:  # noqa: ANN401 - JSON
+def _records(name: str, data: Any) -> Table:  # noqa: ANN401 - JSON
     if not isinstance(data, list):
-        raise _WrongError(f"{name}: expected an array, found {_kind(data)}")
+        raise WrongError(f"{name}: expected an array, found {kind_of(data)}")
     if not data:
-        raise _WrongError(f"{name}: expected one row or more, found none")
+        raise WrongError(f"{name}: expected one row or more, found none")
     for number, record in enumerate(data, 1):
         if not isinstance(record, dict):
-            raise _WrongError(f"{name}: row {number}: expected an object, found {_kind(record)}")
+            raise WrongError(f"{name}: row {number}: expected an object, found {kind_of(record)}")
         if name != "dataframe_records" and record.keys() != data[0].keys():
-            raise _WrongError(f"{name}: row {number}: expected the columns of row 1, found others")
+            raise WrongError(f"{name}: row {number}: expected the columns of row 1, found others")
     names = dict.fromkeys(name for record in data for name in record)
     return {name: [record.get(name) for record in data] for name in names}
 
 
-def _lists(name: str, data: dict[str, Any]) -> _Table:
+def _lists(name: str, data: dict[str, Any]) -> Table:
     if not any(isinstance(values, list) for values in data.values()):
         return {name: [value] for name, value in data.items()}
     lengths = {len(values) if isinstance(values, list) else None for values in data.values()}
     if len(lengths) > 1:
-        raise _WrongError(
+        raise WrongError(
             f"{name}: expected as many values in each column, found columns that differ in length"
         )
     return data
 
 
-def _csv(body: bytes) -> _Table:
+def read_csv(body: bytes) -> Table:
+    """Return the columns of CSV; None stands for a value that is empty.
+
+    Raises:
+        WrongError: if it is none.
+
+    """
     try:
         text = body.decode()
         rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=None)))
     except UnicodeDecodeError as error:
-        raise _WrongError(f"the body is not UTF-8, from byte {error.start + 1} on") from None
+        raise WrongError(f"the body is not UTF-8, from byte {error.start + 1} on") from None
     except csv.Error:  # a value is longer than the library's limit
-        raise _WrongError(_GENERAL) from None
+        raise WrongError(_GENERAL) from None
     rows = [row for row in rows if row]
     if not rows:
-        raise _WrongError("expected CSV with a line of column names, found nothing")
+        raise WrongError("expected CSV with a line of column names, found nothing")
     names, values = rows[0], rows[1:]
     for number, row in enumerate(values, 1):
         if len(row) > len(names):
-            raise _WrongError(f"CSV row {number}: expected {len(names)} values, found {len(row)}")
+            raise WrongError(f"CSV row {number}: expected {len(names)} values, found {len(row)}")
     padded = [[*row, *[""] * (len(names) - len(row))] for row in values]
     return {name: [row[position] or None for row in padded] for position, name in enumerate(names)}
 
 
-def _check_columns(table: _Table, columns: list[Column]) -> None:
+def _check_columns(table: Table, columns: list[Column]) -> None:
     for column in columns:
         if column.required and column.name not in table:
-            raise _WrongError(f"the column {column.name!r} is missing")
+            raise WrongError(f"the column {column.name!r} is missing")
         for row, value in enumerate(table.get(column.name, []), 1):
-            if column.kind is not None and (found := _misfit(value, column.kind)):
-                where = f"column {column.name!r}, row {row}"
-                raise _WrongError(f"{where}: expected {column.type_name}, found {found}")
+            if column.kind is not None and (found := misfit(value, column.kind)):
+                raise Misfit(column, row, found)
 
 
-def _check_csv_booleans(table: _Table, columns: list[Column]) -> None:
+def _check_csv_booleans(table: Table, columns: list[Column]) -> None:
     # In JSON, MLflow makes true or false of anything.
     for column in columns:
         for row, value in enumerate(table.get(column.name, []) if column.kind == DataType.boolean else (), 1):
             if value is None or value.lower() not in ("true", "false", "1", "0"):
-                found = "nothing" if value is None else "text that is neither true nor false"
-                raise _WrongError(f"column {column.name!r}, row {row}: expected boolean, found {found}")
+                raise Misfit(
+                    column, row, "nothing" if value is None else "text that is neither true nor false"
+                )
 
 
 def _check_parquet(body: bytes, columns: list[Column]) -> None:
     try:
         frame = pd.read_parquet(io.BytesIO(body))
     except Exception:
-        raise _WrongError("the body is not Parquet") from None
+        raise WrongError("the body is not Parquet") from None
     for column in columns:
         if column.name not in frame:
             if column.required:
-                raise _WrongError(f"the column {column.name!r} is missing")
+                raise WrongError(f"the column {column.name!r} is missing")
         elif column.kind is not None:
             values = frame[column.name]
             try:
                 validate_schema(frame[[column.name]], Schema([ColSpec(column.kind)]))
             except Exception:
-                raise _WrongError(
+                raise WrongError(
                     f"column {column.name!r}: expected {column.type_name}, found {values.dtype}"
                 ) from None
 
 
-def _misfit(value: Any, kind: DataType) -> str:  # noqa: ANN401 - JSON
+def misfit(value: Any, kind: DataType) -> str:  # noqa: ANN401 - JSON
     """Say what ``value`` is, if that can't be of the type; what MLflow converts is nothing to complain of."""
     if isinstance(value, list | dict):
-        return _kind(value)
+        return kind_of(value)
     if value is None:
         return "null" if kind in (DataType.integer, DataType.long, DataType.binary) else ""
     if isinstance(value, str) and kind in _NUMBERS:
@@ -215,7 +238,7 @@ def _misfit(value: Any, kind: DataType) -> str:  # noqa: ANN401 - JSON
     if isinstance(value, float | int) and kind in (DataType.integer, DataType.long):
         if value != value or value in (float("inf"), float("-inf")):
             return "a number that is not finite"
-        if abs(value) >= 2**63:
+        if not -(2**63) <= value < 2**63:
             return "a number that is too large"
     if isinstance(value, int) and kind in (DataType.float, DataType.double):
         try:
@@ -223,7 +246,7 @@ def _misfit(value: Any, kind: DataType) -> str:  # noqa: ANN401 - JSON
         except OverflowError:
             return "a number that is too large"
     if kind == DataType.binary and not isinstance(value, str):
-        return f"{_kind(value)}, not text in base64"
+        return f"{kind_of(value)}, not text in base64"
     if kind == DataType.string and isinstance(value, str) and not value.isascii():
         try:
             value.encode()
@@ -242,7 +265,7 @@ def _check_params(request: dict[str, Any], schema: ParamSchema | None) -> None:
     if given is None or schema is None:
         return
     if not isinstance(given, dict):
-        raise _WrongError(f"params: expected an object, found {_kind(given)}")
+        raise WrongError(f"params: expected an object, found {kind_of(given)}")
     for param in schema.params:
         if param.name in given:
             try:
@@ -250,10 +273,11 @@ def _check_params(request: dict[str, Any], schema: ParamSchema | None) -> None:
             except MlflowException:
                 name = param.dtype.name if isinstance(param.dtype, DataType) else str(param.dtype)
                 of = f" of shape {param.shape}" if param.shape else ""
-                raise _WrongError(f"the parameter {param.name!r}: expected {name}{of}") from None
+                raise WrongError(f"the parameter {param.name!r}: expected {name}{of}") from None
 
 
-def _kind(value: Any) -> str:  # noqa: ANN401 - JSON
+def kind_of(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Say what kind of JSON a value is."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -20,8 +20,9 @@ class Settings:
 
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
     seconds. ``preload`` says whether the workers share one loaded model; None if that depends on the model.
-    ``own_port`` is a second port; with it, another server may share ``port``. 0 if there is none.
-    ``name``, ``version`` and ``image_id`` say which model this is, where that is known.
+    ``strict`` is whether values that MLflow would change are refused. ``own_port`` is a second port; with it,
+    another server may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which
+    model this is, where that is known.
     """
 
     model_path: str
@@ -36,6 +37,7 @@ class Settings:
     max_body: int
     timeout: int
     request_log: bool
+    strict: bool
     name: str
     version: str
     image_id: str
@@ -65,7 +67,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         queue=_number(values, "SERVER_QUEUE", 64, 1),
         max_body=_number(values, "SERVER_MAX_BODY_MB", 16, 1) * 1024 * 1024,
         timeout=_number(values, "SERVER_TIMEOUT", 60, 1),
-        request_log=_boolean(values, "SERVER_REQUEST_LOG"),
+        request_log=_boolean(values, "SERVER_REQUEST_LOG", "false"),
+        strict=_boolean(values, "SERVER_STRICT", "true"),
         name=values.get("MODEL_NAME", "unknown"),
         version=values.get("MODEL_VERSION", "unknown"),
         image_id=values.get("IMAGE_ID", "unknown"),
@@ -93,8 +96,8 @@ def available_cpus(cgroup: Path = _CGROUP) -> int:
     return max(1, cpus)
 
 
-def _boolean(values: Mapping[str, str], name: str) -> bool:
-    text = values.get(name, "false")
+def _boolean(values: Mapping[str, str], name: str, default: str) -> bool:
+    text = values.get(name, default)
     if text.lower() not in ("true", "false"):
         raise SettingError(f"{name}: expected true or false, found {text!r}; change it")
     return text.lower() == "true"

@@ -24,6 +24,8 @@ _TYPES: dict[DataType, frozenset[type]] = {
     DataType.boolean: frozenset({bool}),
     DataType.string: frozenset({str}),
 }
+# With NaN for null. What MLflow makes of null depends on whether there is text in another row.
+_STRICT_TEXT = frozenset({str, type(None)})
 # In a list of objects under `inputs`, MLflow converts values of these types one by one. It depends on pandas'
 # version whether the columns then have these types or wider ones, which MLflow refuses.
 _NOT_IN_INPUT_RECORDS = {DataType.float, DataType.integer}
@@ -34,8 +36,14 @@ Columns = list[Sequence[Any]]
 class ShortPath:
     """Reads requests for one signature."""
 
-    def __init__(self, columns: list[Column]) -> None:
-        """Take a signature's columns, for which `fits` must have returned True."""
+    def __init__(self, columns: list[Column], *, strict: bool) -> None:
+        """Take a signature's columns, for which `fits` must have returned True.
+
+        If ``strict``, a text column has pandas' type for text, whether or not it has values; and a number
+        that is infinite as a float32 is left to others to refuse.
+        """
+        self._strict = strict
+        self._types = {**_TYPES, DataType.string: _STRICT_TEXT} if strict else _TYPES
         self._names = [column.name for column in columns]
         self._width = len(columns)
         self._set = set(self._names)
@@ -127,15 +135,19 @@ class ShortPath:
         arrays: list[Any] = [None] * self._width
         for kind, positions in self._groups:
             values = [columns[position] for position in positions] if len(self._groups) > 1 else columns
-            if not set(map(type, chain.from_iterable(values))) <= _TYPES[kind]:
+            types = set(map(type, chain.from_iterable(values)))
+            if not types <= self._types[kind]:
                 return None
             if kind == DataType.string:
-                block: Any = values
+                has_null = type(None) in types
+                block: Any = [pd.array(column, dtype="str") for column in values] if has_null else values
             else:
                 try:
                     # A row for each column, as pandas itself keeps them.
                     block = np.array(values, kind.to_numpy())
                 except OverflowError:
+                    return None
+                if self._strict and kind == DataType.float and np.isinf(block).any():
                     return None
             if len(self._groups) == 1 and kind != DataType.string:
                 # A view, because a model may set the name of the columns' index.

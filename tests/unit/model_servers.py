@@ -128,6 +128,7 @@ def settings_for(model: Path, name: str) -> Settings:
         max_body=1024 * 1024,
         timeout=60,
         request_log=False,
+        strict=True,
         name=name,
         version="7",
         image_id="sha256:0",

@@ -39,6 +39,7 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
         max_body=16 * 1024 * 1024,
         timeout=60,
         request_log=False,
+        strict=True,
         name="unknown",
         version="unknown",
         image_id="unknown",
@@ -58,6 +59,7 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "SERVER_MAX_BODY_MB": "1",
         "SERVER_TIMEOUT": "5",
         "SERVER_REQUEST_LOG": "True",
+        "SERVER_STRICT": "false",
         "MODEL_NAME": "iris",
         "MODEL_VERSION": "3",
         "IMAGE_ID": "sha256:1",
@@ -75,6 +77,7 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         max_body=1024 * 1024,
         timeout=5,
         request_log=True,
+        strict=False,
         name="iris",
         version="3",
         image_id="sha256:1",
@@ -111,6 +114,7 @@ def test_a_missing_model_is_told_with_what_to_set(environ: dict[str, str]) -> No
         ("SERVER_TIMEOUT", " ", "a whole number, 1 or more"),
         ("SERVER_REQUEST_LOG", "on", "true or false"),
         ("SERVER_PRELOAD", "auto", "true or false"),
+        ("SERVER_STRICT", "0", "true or false"),
     ],
 )
 def test_a_bad_value_is_told_with_what_was_expected(name: str, value: str, expected: str) -> None:
