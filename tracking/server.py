@@ -1,4 +1,7 @@
-"""Run `mlflow server` in one process: python server.py. MLflow's own environment variables configure it.
+"""Run `mlflow server` in one process: python server.py ARGUMENTS, which are those of `mlflow server`.
+
+All other options come from MLflow's own environment variables, which tracking/server.env and the user's
+tracking.env set.
 
 The command itself starts uvicorn as a child, which imports all of MLflow a second time: 4 s more until it
 answers, and 200 MB for a parent that only waits. Here uvicorn runs where the command has checked the settings
@@ -6,9 +9,12 @@ and migrated the database.
 """
 
 import gc
+import os
 import signal
 import sys
 from typing import Any
+
+import options
 
 
 def leave(*_: object) -> None:
@@ -20,6 +26,12 @@ def main() -> None:
     """Run the command; it ends with the server."""
     # The first process of a container ignores the signals that it has no handler for.
     signal.signal(signal.SIGTERM, leave)
+    if names := options.refused(os.environ):
+        sys.exit(
+            f"tracking server: {', '.join(names)} would break the stack; remove it from tracking.env"
+            " (docs/tracking-server.md says what can be set there)"
+        )
+    os.environ[options.HOSTS] = options.allowed_hosts(os.environ.get(options.HOSTS, ""))
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     import mlflow_internals
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
@@ -44,7 +56,7 @@ def main() -> None:
         mlflow_internals.start_uvicorn_by(run_here)
     # An interrupted migration can't be resumed.
     signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
-    mlflow_internals.run_mlflow("server")
+    mlflow_internals.run_mlflow("server", *sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,10 @@ def check_names(names: Collection[str], known: set[str]) -> Finding:
             unread.append(name)
     if unread:
         listed = ", ".join(unread)
-        return fix(f".env sets names that nothing reads: {listed}: .env.example has the right names")
+        return fix(
+            f".env sets names that nothing reads: {listed}: .env.example has the right names,"
+            " and options of MLflow's server go into tracking.env"
+        )
     return ok(f"settings: .env sets {', '.join(names)}" if names else "settings: .env sets nothing")
 
 

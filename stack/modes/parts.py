@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.config import CHECKOUT, Config
+from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
 from stack.modes import model_servers
 from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
@@ -49,15 +49,16 @@ class Parts:
         home = self.config.home
         tracking = self.process("tracking")
         tracking.start(
-            [sys.executable, str(CHECKOUT / "tracking" / "server.py")],
-            part_environment(
-                self.environ,
-                CHECKOUT / "tracking" / "server.env",
-                MLFLOW_HOST="127.0.0.1",
-                MLFLOW_PORT=str(self.config.tracking_port),
-                MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home / 'mlflow.db'}",
-                MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
-            ),
+            [
+                sys.executable,
+                str(CHECKOUT / "tracking" / "server.py"),
+                "--workers=1",
+                "--host=127.0.0.1",
+                f"--port={self.config.tracking_port}",
+                f"--backend-store-uri=sqlite:///{home / 'mlflow.db'}",
+                f"--artifacts-destination={home / 'artifacts'}",
+            ],
+            part_environment(self.environ, CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE),
             home,
         )
 
