@@ -14,12 +14,35 @@ import signal
 import sys
 from typing import Any
 
+import database
 import options
+
+_STORE = "--backend-store-uri="
 
 
 def leave(*_: object) -> None:
-    """Exit at a signal, when nothing is half done."""
+    """Exit at a signal; what is half done then is done anew at the next start."""
     sys.exit(0)
+
+
+def upgrade(uri: str) -> None:
+    """Let MLflow make or migrate a database."""
+    import mlflow_internals
+
+    mlflow_internals.upgrade_database(uri)
+
+
+def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
+    """Run ``python -m uvicorn ARGUMENTS`` in this process."""
+    import mlflow_internals
+
+    mlflow_internals.import_application()
+    import uvicorn
+
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return uvicorn.main(arguments)
 
 
 def main() -> None:
@@ -33,29 +56,18 @@ def main() -> None:
         )
     os.environ[options.HOSTS] = options.allowed_hosts(os.environ.get(options.HOSTS, ""))
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
+    stores = [word.removeprefix(_STORE) for word in sys.argv if word.startswith(_STORE)]
+    try:
+        for file in filter(None, map(database.file_of, stores)):
+            database.prepare(file, upgrade)
+    except database.DatabaseError as error:
+        sys.exit(f"tracking server: {error}")
     import mlflow_internals
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
-
-    asked_to_stop: list[object] = []
-
-    def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
-        """Run ``python -m uvicorn ARGUMENTS`` in this process."""
-        mlflow_internals.import_application()
-        import uvicorn
-
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        if asked_to_stop:
-            leave()
-        signal.signal(signal.SIGTERM, leave)
-        return uvicorn.main(arguments)
 
     # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
         mlflow_internals.start_uvicorn_by(run_here)
-    # An interrupted migration can't be resumed.
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
     mlflow_internals.run_mlflow("server", *sys.argv[1:])
 
 

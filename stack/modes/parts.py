@@ -13,6 +13,7 @@ from stack.errors import StackError
 from stack.modes import model_servers
 from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.processes import Process, failure, part_environment
+from stack.modes.report import told_by_tracking
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
@@ -65,6 +66,10 @@ class Parts:
     def wait_for_tracking(self) -> None:
         """Return when the tracking server is healthy, whoever started it."""
         wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
+
+    def told_by_tracking(self) -> str:
+        """Return what the tracking server has told since it was started, indented."""
+        return told_by_tracking(self.process("tracking").log.read_text(errors="replace"))
 
     @contextmanager
     def jobs(self) -> Iterator[Callable[[str], str]]:

@@ -590,7 +590,7 @@ def make_database(home: Path, revision: str) -> None:
     ("revision", "state", "said"),
     [
         ("second", "ok", "has the revision"),
-        ("first", "fix", "older"),
+        ("first", "ok", "older"),
         ("third", "fix", "newer"),
     ],
 )
@@ -603,8 +603,8 @@ def test_a_database_must_be_of_the_installed_mlflows_revision(
 
 
 def test_how_to_go_on_with_another_mlflows_database_is_told() -> None:
-    assert told(judge_database("it", "third", REVISIONS, "UPGRADE", "DELETE"), "fix", "lock/", "DELETE")
-    assert told(judge_database("it", "first", REVISIONS, "UPGRADE", "DELETE"), "fix", "back it up", "UPGRADE")
+    assert told(judge_database("it", "third", REVISIONS, "DELETE"), "fix", "lock/", "DELETE")
+    assert told(judge_database("it", "first", REVISIONS, "DELETE"), "ok", "./scripts/up migrates it")
 
 
 def test_no_database_is_fine_and_a_broken_one_is_told(home: Path) -> None:
