@@ -12,6 +12,8 @@ from stack.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
+TRACKING_ENV_FILE = CHECKOUT / "tracking.env"
+"""The user's options of MLflow's server; docker-compose.yml names it, too."""
 _GATE = ("GATE_THRESHOLD", "GATE_TOLERANCE")
 SERVER_SETTINGS = (
     "SERVER_WORKERS",

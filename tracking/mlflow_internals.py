@@ -26,6 +26,19 @@ def run_mlflow(*arguments: str) -> None:
     cli(list(arguments))
 
 
+def upgrade_database(uri: str) -> None:
+    """Make the tables of an empty database, or migrate one: `mlflow db upgrade`, by the function `cli`.
+
+    Why: as `run_mlflow`. The public command in a process of its own would import MLflow a second time, and
+    would go on when this one is killed.
+
+    Raises:
+        Exception: whatever MLflow, Alembic or SQLAlchemy raise.
+
+    """
+    cli(["db", "upgrade", uri], standalone_mode=False)
+
+
 def start_uvicorn_by(run: Callable[[list[str]], Any]) -> None:
     """Let `mlflow server` call this with uvicorn's arguments, where it would start uvicorn as a child.
 

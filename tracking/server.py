@@ -1,4 +1,7 @@
-"""Run `mlflow server` in one process: python server.py. MLflow's own environment variables configure it.
+"""Run `mlflow server` in one process: python server.py ARGUMENTS, which are those of `mlflow server`.
+
+All other options come from MLflow's own environment variables, which tracking/server.env and the user's
+tracking.env set.
 
 The command itself starts uvicorn as a child, which imports all of MLflow a second time: 4 s more until it
 answers, and 200 MB for a parent that only waits. Here uvicorn runs where the command has checked the settings
@@ -6,45 +9,66 @@ and migrated the database.
 """
 
 import gc
+import os
 import signal
 import sys
 from typing import Any
 
+import database
+import options
+
+_STORE = "--backend-store-uri="
+
 
 def leave(*_: object) -> None:
-    """Exit at a signal, when nothing is half done."""
+    """Exit at a signal; what is half done then is done anew at the next start."""
     sys.exit(0)
+
+
+def upgrade(uri: str) -> None:
+    """Let MLflow make or migrate a database."""
+    import mlflow_internals
+
+    mlflow_internals.upgrade_database(uri)
+
+
+def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
+    """Run ``python -m uvicorn ARGUMENTS`` in this process."""
+    import mlflow_internals
+
+    mlflow_internals.import_application()
+    import uvicorn
+
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return uvicorn.main(arguments)
 
 
 def main() -> None:
     """Run the command; it ends with the server."""
     # The first process of a container ignores the signals that it has no handler for.
     signal.signal(signal.SIGTERM, leave)
+    if names := options.refused(os.environ):
+        sys.exit(
+            f"tracking server: {', '.join(names)} would break the stack; remove it from tracking.env"
+            " (docs/tracking-server.md says what can be set there)"
+        )
+    os.environ[options.HOSTS] = options.allowed_hosts(os.environ.get(options.HOSTS, ""))
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
+    stores = [word.removeprefix(_STORE) for word in sys.argv if word.startswith(_STORE)]
+    try:
+        for file in filter(None, map(database.file_of, stores)):
+            database.prepare(file, upgrade)
+    except database.DatabaseError as error:
+        sys.exit(f"tracking server: {error}")
     import mlflow_internals
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
-
-    asked_to_stop: list[object] = []
-
-    def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
-        """Run ``python -m uvicorn ARGUMENTS`` in this process."""
-        mlflow_internals.import_application()
-        import uvicorn
-
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        if asked_to_stop:
-            leave()
-        signal.signal(signal.SIGTERM, leave)
-        return uvicorn.main(arguments)
 
     # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
         mlflow_internals.start_uvicorn_by(run_here)
-    # An interrupted migration can't be resumed.
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_stop.append(True))
-    mlflow_internals.run_mlflow("server")
+    mlflow_internals.run_mlflow("server", *sys.argv[1:])
 
 
 if __name__ == "__main__":

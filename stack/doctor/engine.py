@@ -16,8 +16,8 @@ from stack.doctor.finding import Finding, fix, ok, skip
 # docker-compose.yml sets `start_interval`, which needs the engine's API 1.44: Docker Engine 25. On an older
 # engine, Compose 2.24 and newer refuse to create the container (docker/compose#10939, #11360).
 _ENGINE = (25, 0, 0)
-# The first version with `depends_on.required`; an older one refuses the whole file (docker/compose#10804).
-_COMPOSE = (2, 20, 2)
+# The first version with `env_file.required`; an older one refuses the whole file.
+_COMPOSE = (2, 24, 0)
 _PATIENCE = 10
 _DEFAULT_SOCKET = "/var/run/docker.sock"
 _OWN_NAMES = ("localhost", "127.0.0.1", "::1")

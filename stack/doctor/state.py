@@ -52,7 +52,10 @@ def check_names(names: Collection[str], known: set[str]) -> Finding:
             unread.append(name)
     if unread:
         listed = ", ".join(unread)
-        return fix(f".env sets names that nothing reads: {listed}: .env.example has the right names")
+        return fix(
+            f".env sets names that nothing reads: {listed}: .env.example has the right names,"
+            " and options of MLflow's server go into tracking.env"
+        )
     return ok(f"settings: .env sets {', '.join(names)}" if names else "settings: .env sets nothing")
 
 
@@ -119,10 +122,8 @@ def known_revisions(migrations: Path | None = None) -> dict[str, str | None]:
     return revisions
 
 
-def judge_database(
-    what: str, revision: str, known: dict[str, str | None], upgrade: str, delete: str
-) -> Finding:
-    """Whether the database has the revision that the installed MLflow needs: MLflow starts with no other."""
+def judge_database(what: str, revision: str, known: dict[str, str | None], delete: str) -> Finding:
+    """Whether the database has the revision that the installed MLflow needs, or can be migrated to it."""
     if not known:
         return skip(f"{what}: the installed MLflow's migrations were not found")
     if revision not in known:
@@ -131,7 +132,10 @@ def judge_database(
             f" lock/ that made it, or delete all runs and models: {delete}"
         )
     if revision in known.values():
-        return fix(f"{what} was made by an MLflow older than {version('mlflow')}: back it up, then {upgrade}")
+        return ok(
+            f"{what} was made by an MLflow older than {version('mlflow')}: ./scripts/up migrates it, and"
+            " keeps the old one"
+        )
     return ok(f"{what} has the revision that MLflow {version('mlflow')} needs")
 
 
@@ -146,8 +150,7 @@ def check_native_database(home: Path, known: dict[str, str | None]) -> Finding:
             row = connection.execute(_REVISION).fetchone()
     except sqlite3.Error as error:
         return fix(f"{what} can't be read ({error}): restore it, or delete all: ./scripts/down --volumes")
-    upgrade = f".venv/bin/mlflow db upgrade sqlite:///{file}"
-    return judge_database(what, str(row and row[0]), known, upgrade, "./scripts/down --volumes")
+    return judge_database(what, str(row and row[0]), known, "./scripts/down --volumes")
 
 
 def read_command(volume: str, image: str) -> list[str]:
@@ -171,5 +174,4 @@ def check_docker_database(volume: str, answer: Answer, known: dict[str, str | No
         return skip(f"{what} can't be read ({answer.error})")
     if not answer.output:
         return skip(f"{what}: not there yet")
-    upgrade = "docker compose run --rm tracking mlflow db upgrade sqlite:////mlflow/mlflow.db"
-    return judge_database(what, answer.output, known, upgrade, "docker compose down -v")
+    return judge_database(what, answer.output, known, "docker compose down -v")

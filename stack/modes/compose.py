@@ -10,7 +10,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.engine import containers, engine_answers, run
-from stack.modes.report import failed_text, up_text
+from stack.modes.report import failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
@@ -39,7 +39,16 @@ def come_up_command(config: Config) -> list[str]:
 
 def logs_command(config: Config, since: datetime) -> list[str]:
     """Build the command line that follows the logs of all services from a moment on."""
-    return compose_command(config, "logs", "--follow", f"--since={since:%Y-%m-%dT%H:%M:%SZ}")
+    return compose_command(config, "logs", "--follow", f"--since={_utc(since)}")
+
+
+def tracking_log_command(config: Config, since: datetime) -> list[str]:
+    """Build the command line that prints what tracking has logged from a moment on."""
+    return compose_command(config, "logs", "--no-log-prefix", f"--since={_utc(since)}", "tracking")
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def service_containers(config: Config, service: str) -> list[dict[str, Any]]:
@@ -71,6 +80,8 @@ def up(config: Config, *, detach: bool) -> None:
     try:
         if detach:
             _wait_for_one_shots(config, interruption.check)
+            if told := told_by_tracking(run(tracking_log_command(config, since)).stdout):
+                print(f"==> the tracking server:\n{told}", flush=True)
             print(up_text(config, "./scripts/down"), flush=True)
         else:
             _stay(config, since, interruption)

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.config import CHECKOUT, Config
+from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
 from stack.modes import model_servers
 from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.processes import Process, failure, part_environment
+from stack.modes.report import told_by_tracking
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
@@ -49,21 +50,26 @@ class Parts:
         home = self.config.home
         tracking = self.process("tracking")
         tracking.start(
-            [sys.executable, str(CHECKOUT / "tracking" / "server.py")],
-            part_environment(
-                self.environ,
-                CHECKOUT / "tracking" / "server.env",
-                MLFLOW_HOST="127.0.0.1",
-                MLFLOW_PORT=str(self.config.tracking_port),
-                MLFLOW_BACKEND_STORE_URI=f"sqlite:///{home / 'mlflow.db'}",
-                MLFLOW_ARTIFACTS_DESTINATION=str(home / "artifacts"),
-            ),
+            [
+                sys.executable,
+                str(CHECKOUT / "tracking" / "server.py"),
+                "--workers=1",
+                "--host=127.0.0.1",
+                f"--port={self.config.tracking_port}",
+                f"--backend-store-uri=sqlite:///{home / 'mlflow.db'}",
+                f"--artifacts-destination={home / 'artifacts'}",
+            ],
+            part_environment(self.environ, CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE),
             home,
         )
 
     def wait_for_tracking(self) -> None:
         """Return when the tracking server is healthy, whoever started it."""
         wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
+
+    def told_by_tracking(self) -> str:
+        """Return what the tracking server has told since it was started, indented."""
+        return told_by_tracking(self.process("tracking").log.read_text(errors="replace"))
 
     @contextmanager
     def jobs(self) -> Iterator[Callable[[str], str]]:

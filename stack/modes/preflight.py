@@ -13,7 +13,9 @@ NEEDED_BYTES = 200 * 1024**2
 
 # What lies in the state directory; the marker shows that it is ours, so that it may be deleted.
 MARKER = ".pyfunc-stack"
-_DATA = ("mlflow.db", "mlflow.db-journal", "artifacts", "models", "logs", "run", MARKER)
+_DATABASE = ("mlflow.db", "mlflow.db-journal", "mlflow.db.new", "mlflow.db.new-journal")
+_OLD_DATABASES = "mlflow.db.old-*"  # kept by migrations
+_DATA = (*_DATABASE, "artifacts", "models", "logs", "run", MARKER)
 
 
 def prepare_home(config: Config) -> None:
@@ -51,8 +53,7 @@ def delete_data(config: Config) -> None:
     if not (config.home / MARKER).exists():
         return
     try:
-        for name in _DATA:
-            path = config.home / name
+        for path in [*(config.home / name for name in _DATA), *config.home.glob(_OLD_DATABASES)]:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

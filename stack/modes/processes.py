@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from dotenv import dotenv_values
-
+from stack.config import read_env_file
 from stack.errors import StackError
 from stack.wait import Clock, wait_until
 
@@ -178,10 +177,17 @@ def processes_with(variable: str, value: str) -> list[int]:
 
 
 def part_environment(environ: Mapping[str, str], *settings: Path, **values: str) -> dict[str, str]:
-    """Return the environment of a part: the user's, then the part's settings files, then ``values``."""
+    """Return the environment of a part: the user's, then the part's settings files, then ``values``.
+
+    A file that is not there sets nothing.
+
+    Raises:
+        StackError: if a file can't be read.
+
+    """
     own = {name: value for name, value in environ.items() if not name.startswith(_FOREIGN)}
     for file in settings:
-        own |= {name: value for name, value in dotenv_values(file).items() if value is not None}
+        own |= {name: value for name, value in read_env_file(file).items() if value is not None}
     return own | values
 
 

@@ -3,6 +3,14 @@
 from stack.config import Config
 from stack.errors import StackError
 
+_TOLD = "tracking server: "
+
+
+def told_by_tracking(log: str) -> str:
+    """Return what the tracking server tells in its log, indented: of the database, and why it ended."""
+    told = (line.removeprefix(_TOLD) for line in log.splitlines() if line.startswith(_TOLD))
+    return "\n".join(f"    {line}" for line in told)
+
 
 def up_text(config: Config, stop: str) -> str:
     """Say that the stack is up, where it answers, and what stops it."""

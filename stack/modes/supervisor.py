@@ -56,7 +56,7 @@ def up(config: Config, *, detach: bool) -> None:
         check_machine(config, is_serving=parts.stop_left_over())
         try:
             parts.start_tracking()
-            failed = _train_and_deploy(parts, progress)
+            failed = _train_and_deploy(parts, progress, is_new=True)
             watched = parts.watch({"tracking"})
             if failed is None:
                 print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
@@ -93,21 +93,28 @@ def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(up_text(parts.config, "./scripts/down"), flush=True)
 
 
-def _train_and_deploy(parts: Parts, progress: Progress) -> StackError | None:
+def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False) -> StackError | None:
     """Train, then deploy. If the training fails, the deployment serves the champion. Return what failed.
+
+    ``is_new`` says that the tracking server was started just now, so what it has told is shown.
 
     Raises:
         StackError: if the tracking server has ended by itself.
 
     """
     failed = []
+
+    def wait_for_tracking() -> str:
+        parts.wait_for_tracking()
+        return parts.told_by_tracking() if is_new else ""
+
     with contextlib.ExitStack() as started:
         try:
             finish = started.enter_context(parts.jobs())
         except StackError as error:  # another `up` has started them
-            _step(progress, "starting the tracking server", parts.wait_for_tracking)
+            _step(progress, "starting the tracking server", wait_for_tracking)
             return error
-        _step(progress, "starting the tracking server", parts.wait_for_tracking)
+        _step(progress, "starting the tracking server", wait_for_tracking)
         for what, name in (
             ("training the model", "trainer"),
             ("baking, replaying and serving the model", "deploy"),

@@ -10,7 +10,7 @@ import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
-from stack.modes.compose import come_up_command, compose_command
+from stack.modes.compose import come_up_command, compose_command, tracking_log_command
 from stack.modes.docker import (
     Docker,
     base_image,
@@ -21,6 +21,7 @@ from stack.modes.docker import (
     start_command,
 )
 from stack.modes.engine import Image
+from stack.modes.report import told_by_tracking
 
 CONFIG = load_config(
     {"COMPOSE_PROJECT_NAME": "mine", "MODEL_NAME": "wine", "SERVING_PORT": "7002"},
@@ -55,6 +56,13 @@ def test_compose_is_asked_for_this_stack_wherever_one_is() -> None:
         "ps",
         "--all",
     ]
+
+
+def test_what_tracking_has_told_since_then_is_asked_for() -> None:
+    since = datetime(2026, 11, 25, 10, 4, 5, tzinfo=UTC)
+    asked = ["logs", "--no-log-prefix", "--since=2026-11-25T10:04:05Z", "tracking"]
+    assert tracking_log_command(CONFIG, since)[-4:] == asked
+    assert told_by_tracking("INFO: x\ntracking server: a b\nnot tracking server: c\n") == "    a b"
 
 
 @pytest.mark.parametrize("service", ["serving", "trial"])

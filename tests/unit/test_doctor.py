@@ -140,15 +140,15 @@ def test_podman_is_known_by_its_command_and_behind_dockers(podman: Docker) -> No
     assert not podman.is_usable
 
 
-@pytest.mark.parametrize("version", ["2.20.2", "v2.26.1", "2.40.3-desktop.1", "5.0.1"])
+@pytest.mark.parametrize("version", ["2.24.0", "v2.26.1", "2.40.3-desktop.1", "5.0.1"])
 def test_a_compose_that_is_new_enough_is_named(version: str) -> None:
     assert check_compose(replace(DOCKER, compose=Answer(version))) == Finding("ok", f"Compose {version}")
 
 
-@pytest.mark.parametrize("version", ["2.20.1", "2.19.1", "1.29.2"])
+@pytest.mark.parametrize("version", ["2.23.3", "2.20.2", "1.29.2"])
 def test_an_old_compose_is_to_be_upgraded(version: str) -> None:
     found = check_compose(replace(DOCKER, compose=Answer(version)))
-    assert told(found, "fix", f"{version} is too old", "2.20.2")
+    assert told(found, "fix", f"{version} is too old", "2.24.0")
 
 
 def test_docker_without_compose_is_told() -> None:
@@ -590,7 +590,7 @@ def make_database(home: Path, revision: str) -> None:
     ("revision", "state", "said"),
     [
         ("second", "ok", "has the revision"),
-        ("first", "fix", "older"),
+        ("first", "ok", "older"),
         ("third", "fix", "newer"),
     ],
 )
@@ -603,8 +603,8 @@ def test_a_database_must_be_of_the_installed_mlflows_revision(
 
 
 def test_how_to_go_on_with_another_mlflows_database_is_told() -> None:
-    assert told(judge_database("it", "third", REVISIONS, "UPGRADE", "DELETE"), "fix", "lock/", "DELETE")
-    assert told(judge_database("it", "first", REVISIONS, "UPGRADE", "DELETE"), "fix", "back it up", "UPGRADE")
+    assert told(judge_database("it", "third", REVISIONS, "DELETE"), "fix", "lock/", "DELETE")
+    assert told(judge_database("it", "first", REVISIONS, "DELETE"), "ok", "./scripts/up migrates it")
 
 
 def test_no_database_is_fine_and_a_broken_one_is_told(home: Path) -> None:

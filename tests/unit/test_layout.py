@@ -15,7 +15,7 @@ from stack.vendor import PLATFORMS as KNOWN_PLATFORMS
 
 # The names by which each part's modules are imported.
 PARTS = {
-    "tracking": {"tracking", "mlflow_internals"},
+    "tracking": {"tracking", "mlflow_internals", "options", "database"},
     "trainer": {"trainer", "workflow", "custom_code", "iris_classifier", "train", "infer"},
     "serving": {"serving", "model_server"},
     "stack": {"stack"},

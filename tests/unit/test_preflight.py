@@ -38,7 +38,8 @@ def test_deleting_the_data_leaves_what_is_not_the_stacks(config: Config, tmp_pat
     elsewhere.mkdir()
     (elsewhere / "file").touch()
     (config.home / "artifacts").symlink_to(elsewhere)
-    (config.home / "mlflow.db-journal").touch()
+    for name in ("mlflow.db-journal", "mlflow.db.new", "mlflow.db.old-2026-11-25-0123456789ab"):
+        (config.home / name).touch()
     (config.home / "notes.txt").touch()
     delete_data(config)
     assert [path.name for path in config.home.iterdir()] == ["notes.txt"]

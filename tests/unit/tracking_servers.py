@@ -1,0 +1,37 @@
+"""A tracking server as a process of its own, started as the stack without Docker starts it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from stack.config import Config, load_config
+from stack.modes.parts import Parts
+from stack.modes.preflight import prepare_home
+from tests.conftest import two_free_ports
+
+
+def own_config(home: Path, settings: Mapping[str, str] | None = None) -> Config:
+    """Return the settings of a stack that nobody else uses, with its state in ``home``."""
+    tracking, serving = two_free_ports()
+    given = {"STACK_HOME": str(home), "TRACKING_PORT": str(tracking), "SERVING_PORT": str(serving)}
+    return load_config({**given, **(settings or {})}, home / "no.env")
+
+
+@contextmanager
+def started(config: Config) -> Iterator[Parts]:
+    """Start it, and stop it with all that it started; it may not be up yet."""
+    prepare_home(config)
+    parts = Parts(config)
+    parts.start_tracking()
+    try:
+        yield parts
+    finally:
+        parts.process("tracking").stop()
+
+
+@contextmanager
+def running(config: Config) -> Iterator[Parts]:
+    """Start it, and wait until it is healthy."""
+    with started(config) as parts:
+        parts.wait_for_tracking()
+        yield parts

@@ -1,0 +1,48 @@
+"""The options of MLflow's server that tracking.env sets, and those that it can't set."""
+
+import re
+from collections.abc import Mapping
+
+HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+# The health check, the other containers, and a browser on this machine.
+_OWN_HOSTS = ("localhost", "127.0.0.1", "tracking")
+
+# The stack gives these as arguments, or finds its data, its health check or its clients by their defaults.
+_OWN = (
+    "MLFLOW_HOST",
+    "MLFLOW_PORT",
+    "MLFLOW_WORKERS",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_READ_REPLICA_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
+    "MLFLOW_WORKSPACE_STORE_URI",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+    "MLFLOW_ARTIFACTS_DESTINATION",
+    "MLFLOW_ARTIFACTS_ONLY",
+    "MLFLOW_SERVE_ARTIFACTS",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_GUNICORN_OPTS",
+)
+# Nobody would find a server that speaks TLS or listens elsewhere.
+_ELSEWHERE = re.compile(r"--(ssl-\S*|uds|fd)\b")
+
+
+def refused(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the options that are set and would break the stack."""
+    uvicorn = "MLFLOW_UVICORN_OPTS"
+    found = [name for name in _OWN if environ.get(name)]
+    return found + [f"{uvicorn} with {word[0]}" for word in _ELSEWHERE.finditer(environ.get(uvicorn, ""))]
+
+
+def allowed_hosts(given: str) -> str:
+    """Return the names that the server answers to: the stack's own and those ``given``, separated by commas.
+
+    A name without a port counts for any port. MLflow compares the whole Host header, in which clients leave
+    the port out if it is 80 or 443.
+    """
+    names = [*_OWN_HOSTS, *filter(None, map(str.strip, given.split(",")))]
+    if "*" in names:
+        return "*"
+    return ",".join(form for name in names for form in ([name] if ":" in name else [name, f"{name}:*"]))
