@@ -28,6 +28,7 @@ from workflow import Data, Gate, Training, TrainingError, main, run
 from workflow.answers import answer, answer_elsewhere, as_request
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
+from workflow.own_code import own_code
 
 ACCURACY = Gate("accuracy", threshold=0.9, tolerance=0.04)
 ERROR = Gate("error", threshold=50, tolerance=1, greater_is_better=False)
@@ -359,7 +360,7 @@ def test_a_model_that_is_not_logged_as_agreed_is_refused(
 def test_an_error_in_the_models_own_code_is_told_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(TrainingError) as told, run._own_code(training(tmp_path), "load_data"):
+    with pytest.raises(TrainingError) as told, own_code("load_data", tmp_path):
         raise KeyError("price")
     assert str(told.value) == (
         f"load_data raised KeyError: 'price'; see the trace above, and correct it in {tmp_path}"
@@ -368,7 +369,7 @@ def test_an_error_in_the_models_own_code_is_told_with_its_place(
 
 
 def test_what_is_told_already_is_not_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TrainingError, match=r"^no rows$"), run._own_code(training(tmp_path), "load_data"):
+    with pytest.raises(TrainingError, match=r"^no rows$"), own_code("load_data", tmp_path):
         raise TrainingError("no rows")
     assert capsys.readouterr().err == ""
 

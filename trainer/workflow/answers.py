@@ -45,8 +45,13 @@ def answer(model: PyFuncModel, features: pd.DataFrame) -> list[Any]:
 
 
 def one_line(error: Exception) -> str:
-    """Describe an error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Describe an error in one line, by its first paragraph; what follows that in MLflow's are examples."""
+    return f"{type(error).__name__}: {first_paragraph(error)}"
+
+
+def first_paragraph(error: Exception) -> str:
+    """Return the first paragraph of an error's text, as one line."""
+    return " ".join(str(error).strip().partition("\n\n")[0].split())
 
 
 def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:

@@ -5,11 +5,8 @@ import json
 import math
 import os
 import sys
-import traceback
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +24,8 @@ from workflow.answers import answer, answer_elsewhere, as_request, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
-from workflow.server import wait_for_server
+from workflow.own_code import own_code
+from workflow.server import wait_for_server, why_failed
 
 REFUSED = 3
 # This many of the held-out rows are sent to the image before it goes live.
@@ -53,12 +51,12 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         MlflowException: if the tracking server fails.
 
     """
-    with _own_code(training, "load_data"):
+    with own_code("load_data", training.directory):
         data = training.load_data()
-        if not isinstance(data, Data):
-            raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
-        mark = fingerprint(training, data)
-        request = json.loads(as_request(data.features(data.held_out).head(REPLAY_ROWS)))
+    if not isinstance(data, Data):
+        raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
+    mark = fingerprint(training, data)
+    request = _request(data.features(data.held_out).head(REPLAY_ROWS))
     if wait:
         wait_for_server(mlflow.get_tracking_uri())
     client = MlflowClient()
@@ -123,12 +121,12 @@ def _run(
     with ThreadPoolExecutor() as pool:
         # Another process does this, so this one trains at the same time.
         champion = pool.submit(_champion_answers, client, model_name, features)
-        with _own_code(training, "initialize_and_train"):
+        with own_code("initialize_and_train", training.directory):
             fitted = training.initialize_and_train(data.train)
-        with _own_code(training, "store_pyfunc_model"):
+        with own_code("store_pyfunc_model", training.directory):
             model = training.store_pyfunc_model(fitted, data.features(data.train).head(3))
         _check(model)
-        with _own_code(training, "predict"):
+        with own_code("predict", training.directory):
             answers = answer(mlflow.pyfunc.load_model(model.model_uri), features)
         replay = {"request": request, "answers": answers[:REPLAY_ROWS]}
         mlflow.log_text(json.dumps(replay), "replay.json")
@@ -138,6 +136,33 @@ def _run(
             training.gate, metrics[training.gate.metric], _champion(training, data.held_out, champion)
         )
     return Trained(model, metrics, verdict)
+
+
+def _request(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the request for predictions of these rows.
+
+    Raises:
+        TrainingError: if a value has no JSON; the text names the columns.
+
+    """
+    try:
+        request: dict[str, Any] = json.loads(as_request(rows))
+    except Exception as error:
+        columns = [repr(name) for name in rows.columns if not _has_json(rows[[name]])]
+        raise TrainingError(
+            f"clients can't send the held-out rows as JSON: {one_line(error)}"
+            f"{', in column ' if columns else ''}{', '.join(columns)}; let load_data return such values as"
+            " numbers or text"
+        ) from error
+    return request
+
+
+def _has_json(rows: pd.DataFrame) -> bool:
+    try:
+        as_request(rows)
+    except Exception:  # whatever the library that writes it raises
+        return False
+    return True
 
 
 def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
@@ -171,7 +196,12 @@ def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dic
         raise TrainingError(
             f"predict gave {len(answers)} answers to {len(rows)} rows, expected one for each; change predict"
         )
-    with _own_code(training, "evaluate"):
+    as_dicts = (
+        f"the answers that it got are dicts, the first is {answers[0]}: as such a client reads the rows of a"
+        " DataFrame or Series; for plain values, let predict return a list or an array; "
+    )
+    hint = as_dicts if isinstance(answers[0], dict) else ""
+    with own_code("evaluate", training.directory, hint):
         metrics = {name: float(value) for name, value in training.evaluate(rows, answers).items()}
     if training.gate.metric not in metrics:
         raise TrainingError(
@@ -218,22 +248,6 @@ def _champion(
         return Champion(version, float(training.evaluate(rows, given)[training.gate.metric]))
     except Exception as error:
         return Champion(version, None, f"evaluate raised {one_line(error)}")
-
-
-@contextmanager
-def _own_code(training: Training, what: str) -> Iterator[None]:
-    """Report an error in the model's own code as such, apart from those of the tracking server."""
-    try:
-        yield
-    except TrainingError:
-        raise
-    except Exception as error:
-        if isinstance(error, MlflowException) and "API request to" in str(error):
-            raise  # the tracking server is gone
-        traceback.print_exc()
-        raise TrainingError(
-            f"{what} raised {one_line(error)}; see the trace above, and correct it in {training.directory}"
-        ) from error
 
 
 def _configured(gate: Gate) -> Gate:
@@ -287,11 +301,7 @@ def main(training: Training) -> int:
         print("train.py: interrupted", file=sys.stderr)
         return 130
     except MlflowException as error:
-        print(
-            f"train.py: the tracking server {uri} refused the request or did not answer: {error};"
-            " check that it runs, then train again",
-            file=sys.stderr,
-        )
+        print(f"train.py: {why_failed(uri, error)}", file=sys.stderr)
         return 1
     if not verdict.accepted:
         print(
