@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import mlflow
 import pandas as pd
@@ -21,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
-from workflow import Data, Gate, Training, main
+from workflow import Data, Gate, Training, main, surroundings
 
 from stack.config import CHECKOUT
 from stack.wait import not_healthy, wait_until
@@ -105,20 +106,49 @@ class Ended:
         return self.errors.splitlines()[-1]
 
 
+def talk_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process be one that the stack has started for the server at this address."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    mlflow.set_tracking_uri(url)
+    monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers(url, url))
+
+
 @pytest.fixture
 def tracking_uri(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process talk to the server; put back all that MLflow and the trainings change."""
     before = dict(os.environ)
-    for name, value in (("HTTP_REQUEST_MAX_RETRIES", "0"), ("TRACKING_URI", server.url)):
-        monkeypatch.setenv(f"MLFLOW_{name}", value)
-    mlflow.set_tracking_uri(server.url)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    talk_to(server.url, monkeypatch)
     yield
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     mlflow.set_registry_uri(None)  # type: ignore[arg-type]
     for name in os.environ.keys() - before.keys():
-        monkeypatch.delenv(name)
+        del os.environ[name]
+
+
+def right(directory: Path) -> dict[str, Any]:
+    """Describe a training of the model in that directory, in which all is right."""
+
+    def store(_: object, __: pd.DataFrame) -> ModelInfo:
+        stored: ModelInfo = mlflow.pyfunc.log_model(
+            name="artifacts",
+            python_model=str(directory / "model.py"),
+            signature=SIGNATURE,
+            pip_requirements=[],
+        )
+        return stored
+
+    return {
+        "directory": directory,
+        "parameters": {"C": 1.0},
+        "gate": Gate("accuracy", threshold=0.5, tolerance=0),
+        "load_data": lambda: Data(ROWS, ROWS, "target"),
+        "initialize_and_train": lambda _: None,
+        "store_pyfunc_model": store,
+        "evaluate": lambda rows, answers: {"accuracy": sum(rows["target"] == answers) / len(rows)},
+    }
 
 
 Train = Callable[..., Ended]
@@ -133,33 +163,15 @@ def train(
 ) -> Train:
     """Return a function that trains a model, right but for what is given."""
 
-    def store(_: object, __: pd.DataFrame) -> ModelInfo:
-        stored: ModelInfo = mlflow.pyfunc.log_model(
-            name="artifacts",
-            python_model=str(tmp_path / "model.py"),
-            signature=SIGNATURE,
-            pip_requirements=[],
-        )
-        return stored
-
     def train(
         name: str, *arguments: str, files: Mapping[str, str] = {"model.py": MODEL}, **changes: object
     ) -> Ended:
         for file, text in files.items():
             (tmp_path / file).write_text(text)
-        described: dict[str, Any] = {
-            "directory": tmp_path,
-            "parameters": {"C": 1.0},
-            "gate": Gate("accuracy", threshold=0.5, tolerance=0),
-            "load_data": lambda: Data(ROWS, ROWS, "target"),
-            "initialize_and_train": lambda _: None,
-            "store_pyfunc_model": store,
-            "evaluate": lambda rows, answers: {"accuracy": sum(rows["target"] == answers) / len(rows)},
-        }
         monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py"), *arguments])
         monkeypatch.setenv("MODEL_NAME", name)
         capsys.readouterr()
-        status = main(Training(**described | changes))
+        status = main(Training(**right(tmp_path) | changes))
         return Ended(status, *capsys.readouterr())
 
     return train
@@ -224,12 +236,9 @@ def test_a_server_that_fails_is_told_with_its_own_words_and_where_its_log_is(
     assert server.versions("failing") == []
 
 
-def test_a_server_that_does_not_answer_is_told_as_that(
-    train: Train, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_does_not_answer_is_told_as_that(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = f"http://127.0.0.1:{two_free_ports()[0]}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", nobody)
-    mlflow.set_tracking_uri(nobody)
+    talk_to(nobody, monkeypatch)
     ended = train("nobody")
     assert ended.status == 1
     assert re.fullmatch(
@@ -237,7 +246,6 @@ def test_a_server_that_does_not_answer_is_told_as_that(
         r" start it, then train again\n",
         ended.errors,
     )
-    mlflow.set_tracking_uri(server.url)
 
 
 def test_a_request_that_the_server_refuses_is_told_without_advice(train: Train, server: Server) -> None:
@@ -307,3 +315,130 @@ def test_a_mistake_of_the_models_own_code_is_told_as_that(
     assert ended.last.startswith(told)
     assert "tracking server" not in ended.last
     assert server.versions("wrong") == []
+
+
+# What the model's own code changes
+
+
+def afterwards(function: Callable[..., object], change: Callable[[], object]) -> Callable[..., object]:
+    """Return the function with that change at its end."""
+
+    def changed(*arguments: object) -> object:
+        answer = function(*arguments)
+        change()
+        return answer
+
+    return changed
+
+
+def start_another() -> None:
+    mlflow.end_run()
+    mlflow.start_run()
+
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("function", ["load_data", "initialize_and_train", "store_pyfunc_model", "evaluate"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda: mlflow.set_tracking_uri("sqlite:///of-mine.db"),
+            "has set the tracking server to sqlite:///of-mine.db, expected {server}, which the stack has set;"
+            " remove mlflow.set_tracking_uri(...), and set MLFLOW_TRACKING_URI to use another server",
+        ),
+        (lambda: mlflow.set_tracking_uri(NOWHERE), f"has set the tracking server to {NOWHERE}"),
+        (
+            lambda: mlflow.set_registry_uri(NOWHERE),
+            f"has set the registry server to {NOWHERE}, expected {{server}}, which the stack has set;"
+            " remove mlflow.set_registry_uri(...)",
+        ),
+    ],
+    ids=["another store", "another server", "another registry"],
+)
+def test_a_server_that_the_models_own_code_has_set_is_told_at_once(
+    train: Train, server: Server, function: str, change: Callable[[], None], told: str
+) -> None:
+    def changes(*_: object) -> None:
+        change()
+        raise ValueError("which may be the first that one sees of it")
+
+    ended = train("elsewhere", **{function: changes})
+    assert ended.status == 1
+    assert ended.last.startswith(f"train.py: {function} {told.format(server=server.url)}")
+    assert server.versions("elsewhere") == []
+    assert mlflow.get_tracking_uri() == server.url
+
+
+def test_a_server_that_train_py_has_set_is_told_before_anything_is_asked(train: Train) -> None:
+    mlflow.set_tracking_uri(NOWHERE)
+    ended = train("elsewhere", "--wait")
+    assert ended.status == 1
+    assert ended.errors.startswith(f"train.py: train.py has set the tracking server to {NOWHERE}, expected")
+    assert ended.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("function", ["initialize_and_train", "store_pyfunc_model", "evaluate"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            mlflow.end_run,
+            "{} has ended the run that the trainer had started; remove mlflow.end_run(), the trainer ends it",
+        ),
+        (lambda: mlflow.start_run(nested=True), "{} has left a run of its own active, "),
+        (start_another, "{} has left a run of its own active, "),
+        (
+            mlflow.start_run,
+            "{} starts a run, but the trainer has started one; log to that one, without mlflow.start_run()",
+        ),
+    ],
+    ids=["ends it", "leaves a nested one", "starts another", "starts one within it"],
+)
+def test_the_run_must_stay_the_trainers_and_ends_as_failed_otherwise(
+    train: Train, server: Server, tmp_path: Path, function: str, change: Callable[[], object], told: str
+) -> None:
+    name = f"run-{uuid4().hex}"
+    ended = train(name, **{function: afterwards(right(tmp_path)[function], change)})
+    assert ended.status == 1
+    assert ended.last.startswith(f"train.py: {told.format(function)}")
+    assert server.versions(name) == []
+    assert mlflow.active_run() is None
+    experiment = server.client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs = server.client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in runs} == {"FAILED"}
+
+
+def test_a_model_that_is_logged_to_another_run_is_not_registered(
+    train: Train, server: Server, tmp_path: Path
+) -> None:
+    def nested(*arguments: object) -> object:
+        with mlflow.start_run(nested=True):
+            return right(tmp_path)["store_pyfunc_model"](*arguments)
+
+    ended = train("nested", store_pyfunc_model=nested)
+    assert ended.status == 1
+    assert "train.py: the model was logged to the run " in ended.last
+    assert server.versions("nested") == []
+
+
+@pytest.mark.parametrize("function", ["load_data", "initialize_and_train", "store_pyfunc_model", "evaluate"])
+def test_a_nested_run_that_has_ended_and_another_experiment_change_nothing(
+    train: Train, server: Server, tmp_path: Path, function: str
+) -> None:
+    def change() -> None:
+        mlflow.set_experiment("another")
+        with mlflow.start_run(nested=True):
+            mlflow.log_metric("loss", 1)
+
+    name = f"harmless-{function}"
+    ended = train(name, **{function: afterwards(right(tmp_path)[function], change)})
+    assert ended.status == 0
+    (version,) = server.versions(name)
+    experiment = server.client.get_experiment_by_name(name)
+    assert experiment is not None
+    assert server.client.get_run(version.run_id).info.experiment_id == experiment.experiment_id
+    assert mlflow.get_logged_model(version.source.rpartition("/")[2]).source_run_id == version.run_id
+    assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")["answers"] == [0, 0, 0]

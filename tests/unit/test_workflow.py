@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 from mlflow.types import ColSpec, DataType, Schema
-from workflow import Data, Gate, Training, TrainingError, main, run
+from workflow import Data, Gate, Training, TrainingError, main, run, surroundings
 from workflow.answers import answer, answer_elsewhere, as_request
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
@@ -302,7 +302,9 @@ def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
     name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py"])
-    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", name: value}):
+    server = "http://127.0.0.1:9"
+    monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers(server, server))
+    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": server, name: value}):
         status = main(training(tmp_path))
     assert status == 1
     printed, errors = capsys.readouterr()
@@ -330,11 +332,17 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that checks a model which is logged as agreed but for the arguments."""
 
     def check(
-        *, signature: ModelSignature | None = SIGNATURE, name: str = "artifacts", version: int | None = None
+        *,
+        signature: ModelSignature | None = SIGNATURE,
+        name: str = "artifacts",
+        version: int | None = None,
+        run_id: str | None = "r-1",
     ) -> None:
-        model: Any = SimpleNamespace(signature=signature, model_id="m-1", registered_model_version=version)
+        model: Any = SimpleNamespace(
+            signature=signature, model_id="m-1", registered_model_version=version, run_id=run_id
+        )
         monkeypatch.setattr(mlflow, "get_logged_model", {"m-1": SimpleNamespace(name=name)}.get)
-        run._check(model)
+        run._check(model, "r-1")
 
     return check
 
@@ -346,6 +354,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"signature": ModelSignature(inputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
         ({"signature": ModelSignature(outputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
         ({"name": "model"}, "logged as 'model', expected 'artifacts'"),
+        ({"run_id": "r-2"}, "logged to the run r-2, expected r-1, .*; start no run in store_pyfunc_model"),
+        ({"run_id": None}, "logged to the run None, expected r-1"),
         ({"version": 7}, r"was registered \(as version 7\) before the gate judged it"),
     ],
 )
@@ -357,6 +367,13 @@ def test_a_model_that_is_not_logged_as_agreed_is_refused(
         check(**flaw)
 
 
+@pytest.fixture
+def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow's servers, whatever other tests have set, be those that the stack has set."""
+    monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers.now())
+
+
+@pytest.mark.usefixtures("as_found")
 def test_an_error_in_the_models_own_code_is_told_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -379,6 +396,7 @@ def test_each_row_needs_one_answer(tmp_path: Path) -> None:
         run._evaluate(training(tmp_path), ROWS, [0, 1])
 
 
+@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize(("metrics", "found"), [({"f1": 0.9, "loss": 0.1}, "f1, loss"), ({}, "nothing")])
 def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, float], found: str) -> None:
     measuring = training(tmp_path, evaluate=lambda _rows, _answers: metrics)
@@ -386,6 +404,7 @@ def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, fl
         run._evaluate(measuring, ROWS, [0, 1, 0])
 
 
+@pytest.mark.usefixtures("as_found")
 def test_metrics_become_plain_floats(tmp_path: Path) -> None:
     measuring = training(tmp_path, evaluate=lambda rows, _: {"accuracy": np.float32(0.5), "rows": len(rows)})
     metrics = run._evaluate(measuring, ROWS, [0, 1, 0])

@@ -20,6 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 
+from workflow import surroundings
 from workflow.answers import answer, answer_elsewhere, as_request, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import fingerprint
@@ -67,7 +68,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         return _unchanged(client, versions[0])
     mlflow.set_experiment(model_name)
     with mlflow.start_run() as run:
-        trained = _run(training, data, request, client, model_name)
+        trained = _run(training, data, request, client, model_name, run.info.run_id)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -111,7 +112,12 @@ def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
 
 
 def _run(
-    training: Training, data: Data, request: dict[str, Any], client: MlflowClient, model_name: str
+    training: Training,
+    data: Data,
+    request: dict[str, Any],
+    client: MlflowClient,
+    model_name: str,
+    run_id: str,
 ) -> Trained:
     features = data.features(data.held_out)
     mlflow.log_params(dict(training.parameters))
@@ -121,16 +127,16 @@ def _run(
     with ThreadPoolExecutor() as pool:
         # Another process does this, so this one trains at the same time.
         champion = pool.submit(_champion_answers, client, model_name, features)
-        with own_code("initialize_and_train", training.directory):
+        with own_code("initialize_and_train", training.directory, run_id):
             fitted = training.initialize_and_train(data.train)
-        with own_code("store_pyfunc_model", training.directory):
+        with own_code("store_pyfunc_model", training.directory, run_id):
             model = training.store_pyfunc_model(fitted, data.features(data.train).head(3))
-        _check(model)
-        with own_code("predict", training.directory):
+        _check(model, run_id)
+        with own_code("predict", training.directory, run_id):
             answers = answer(mlflow.pyfunc.load_model(model.model_uri), features)
         replay = {"request": request, "answers": answers[:REPLAY_ROWS]}
         mlflow.log_text(json.dumps(replay), "replay.json")
-        metrics = _evaluate(training, data.held_out, answers)
+        metrics = _evaluate(training, data.held_out, answers, run_id)
         mlflow.log_metrics(metrics, model_id=model.model_id, dataset=held_out)
         verdict = judge(
             training.gate, metrics[training.gate.metric], _champion(training, data.held_out, champion)
@@ -169,10 +175,15 @@ def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
     return from_pandas(rows, name=name, targets=data.target)
 
 
-def _check(model: ModelInfo) -> None:
+def _check(model: ModelInfo, run_id: str) -> None:
     if not hasattr(model, "model_id"):
         raise TrainingError(
             "store_pyfunc_model returned nothing, expected what log_model returns; return that"
+        )
+    if model.run_id != run_id:
+        raise TrainingError(
+            f"the model was logged to the run {model.run_id}, expected {run_id}, which the trainer has"
+            " started; start no run in store_pyfunc_model"
         )
     signature = model.signature
     if signature is None or signature.inputs is None or signature.outputs is None:
@@ -191,7 +202,9 @@ def _check(model: ModelInfo) -> None:
         )
 
 
-def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dict[str, float]:
+def _evaluate(
+    training: Training, rows: pd.DataFrame, answers: list[Any], run_id: str | None = None
+) -> dict[str, float]:
     if len(answers) != len(rows):
         raise TrainingError(
             f"predict gave {len(answers)} answers to {len(rows)} rows, expected one for each; change predict"
@@ -201,7 +214,7 @@ def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dic
         " DataFrame or Series; for plain values, let predict return a list or an array; "
     )
     hint = as_dicts if isinstance(answers[0], dict) else ""
-    with own_code("evaluate", training.directory, hint):
+    with own_code("evaluate", training.directory, run_id, hint):
         metrics = {name: float(value) for name, value in training.evaluate(rows, answers).items()}
     if training.gate.metric not in metrics:
         raise TrainingError(
@@ -278,7 +291,7 @@ def main(training: Training) -> int:
     parser.add_argument("--force", action="store_true", help="train although nothing has changed")
     parser.add_argument("--wait", action="store_true", help="wait for the tracking server to start")
     arguments = parser.parse_args()
-    uri = mlflow.get_tracking_uri()
+    uri = surroundings.FOUND.tracking
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -290,6 +303,7 @@ def main(training: Training) -> int:
                 f"the tracking URI must be a server's, http:// or https://, found {uri!r};"
                 " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
             )
+        surroundings.check_surroundings("train.py")
         training = replace(training, gate=_configured(training.gate))
         verdict = train(
             training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
