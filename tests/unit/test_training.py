@@ -442,3 +442,76 @@ def test_a_nested_run_that_has_ended_and_another_experiment_change_nothing(
     assert server.client.get_run(version.run_id).info.experiment_id == experiment.experiment_id
     assert mlflow.get_logged_model(version.source.rpartition("/")[2]).source_run_id == version.run_id
     assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")["answers"] == [0, 0, 0]
+
+
+# What somebody has deleted
+
+
+def experiment_of(server: Server, name: str) -> str:
+    experiment = server.client.get_experiment_by_name(name)
+    assert experiment is not None
+    return str(experiment.experiment_id)
+
+
+def run_mlflow(server: Server, *arguments: str) -> None:
+    """Run the command `mlflow` as a user would."""
+    command = [sys.executable, "-m", "mlflow", *arguments]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": server.url}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def collect_garbage(server: Server, *arguments: str) -> None:
+    run_mlflow(
+        server,
+        "gc",
+        f"--backend-store-uri=sqlite:///{server.home / 'mlflow.db'}",
+        f"--artifacts-destination={server.home / 'artifacts'}",
+        *arguments,
+    )
+
+
+@pytest.mark.parametrize("gone", ["deleted-run", "purged-run", "purged-experiment"])
+def test_a_version_whose_run_is_gone_is_trained_anew_and_still_compared_with(
+    train: Train, server: Server, gone: str
+) -> None:
+    name = gone
+    assert train(name).status == 0
+    (first,) = server.versions(name)
+    server.client.set_registered_model_alias(name, "champion", first.version)
+    if gone == "purged-experiment":
+        number = experiment_of(server, name)
+        server.client.delete_experiment(number)
+        collect_garbage(server, f"--experiment-ids={number}")
+    else:
+        server.client.delete_run(first.run_id)
+    if gone == "purged-run":
+        collect_garbage(server, f"--run-ids={first.run_id}")
+    ended = train(name)
+    assert ended.status == 0
+    assert ended.printed.startswith(
+        f"nothing has changed since version 1 of {name} was trained, but its run was deleted, so it is"
+        " trained anew\n"
+    )
+    second, _ = sorted(server.versions(name), key=lambda version: -int(version.version))
+    assert server.client.get_run(second.run_id).info.lifecycle_stage == "active"
+    assert second.tags["gate"].startswith("accepted: accuracy 0.666667; the champion, version 1, has 0.6666")
+    again = train(name)
+    assert "nothing has changed since version 2" in again.printed
+    assert len(server.versions(name)) == 2
+
+
+def test_a_deleted_experiment_is_told_with_what_restores_it(train: Train, server: Server) -> None:
+    assert train("deleted").status == 0
+    number = experiment_of(server, "deleted")
+    server.client.delete_experiment(number)
+    ended = train("deleted")
+    assert ended.status == 1
+    command = f"mlflow experiments restore --experiment-id {number}"
+    assert ended.errors == (
+        "train.py: the experiment deleted was deleted, and MLflow keeps its name, so no run can be stored;"
+        f" restore it ({command}, with MLFLOW_TRACKING_URI set), or set another MODEL_NAME\n"
+    )
+    run_mlflow(server, *command.split()[1:])
+    again = train("deleted")
+    assert again.status == 0
+    assert "nothing has changed since version 1" in again.printed

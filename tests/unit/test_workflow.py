@@ -427,9 +427,6 @@ class FakeClient:
             raise MlflowException("no answer", error_code=self.error)
         return RegisteredModel(name, aliases=[RegisteredModelAlias(*item) for item in self.aliases.items()])
 
-    def get_run(self, run_id: str) -> Any:  # noqa: ANN401
-        return SimpleNamespace(info=SimpleNamespace(run_id=run_id, experiment_id="1"))
-
     def set_registered_model_alias(self, _name: str, alias: str, version: str) -> None:
         self.aliases[alias] = version
 
@@ -480,11 +477,14 @@ def test_the_champion_is_measured_on_the_same_rows_or_it_is_told_why_not(tmp_pat
 # Nothing has changed
 
 
+RUN: Any = SimpleNamespace(info=SimpleNamespace(run_id="r-1", experiment_id="1"))
+
+
 @pytest.mark.parametrize("gate", ["accepted: good", "refused: bad"])
 def test_an_unchanged_version_that_has_been_champion_is_accepted_and_no_candidate(gate: str) -> None:
     client: Any = FakeClient()
     tags = [ModelVersionTag("gate", gate), ModelVersionTag("deployed_at", "2026-01-01")]
-    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags)).accepted
+    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags), RUN).accepted
     assert client.aliases == {}
 
 
@@ -502,6 +502,6 @@ def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tri
 ) -> None:
     client: Any = FakeClient()
     last = ModelVersion("iris", "4", 0, tags=[ModelVersionTag(*tag) for tag in tags.items()])
-    assert run._unchanged(client, last) == Verdict.parse(tags["gate"])
+    assert run._unchanged(client, last, RUN) == Verdict.parse(tags["gate"])
     assert client.aliases == aliases
     assert "nothing has changed since version 4 of iris" in capsys.readouterr().out

@@ -65,8 +65,13 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
     )
     if versions and versions[0].tags.get("fingerprint") == mark and not force:
-        return _unchanged(client, versions[0])
-    mlflow.set_experiment(model_name)
+        if last_run := _run_of(client, versions[0]):
+            return _unchanged(client, versions[0], last_run)
+        print(
+            f"nothing has changed since version {versions[0].version} of {model_name} was trained, but its"
+            " run was deleted, so it is trained anew"
+        )
+    _set_experiment(client, model_name)
     with mlflow.start_run() as run:
         trained = _run(training, data, request, client, model_name, run.info.run_id)
     metric = training.gate.metric
@@ -97,12 +102,42 @@ def _tell(run: Run) -> None:
     print(f"run id: {run.info.run_id}")
 
 
-def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
+def _run_of(client: MlflowClient, version: ModelVersion) -> Run | None:
+    """Return the run of a version; None if somebody has deleted it, or it never had one."""
+    if not version.run_id:
+        return None
+    try:
+        run = client.get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _set_experiment(client: MlflowClient, name: str) -> None:
+    """Let runs be stored in the experiment of that name, which is made if there is none.
+
+    Raises:
+        TrainingError: if it was deleted: only somebody who wants its runs back should restore it.
+
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != "active":
+        raise TrainingError(
+            f"the experiment {name} was deleted, and MLflow keeps its name, so no run can be stored; restore"
+            f" it (mlflow experiments restore --experiment-id {found.experiment_id}, with"
+            " MLFLOW_TRACKING_URI set), or set another MODEL_NAME"
+        )
+    mlflow.set_experiment(name)
+
+
+def _unchanged(client: MlflowClient, last: ModelVersion, run: Run) -> Verdict:
     print(
         f"nothing has changed since version {last.version} of {last.name} was trained, so nothing is trained;"
         " to train anyway: ./scripts/train --force"
     )
-    _tell(client.get_run(last.run_id or ""))
+    _tell(run)
     if "deployed_at" in last.tags:
         return Verdict(True, "it has been champion")  # whatever the gate said: it was promoted
     verdict = Verdict.parse(last.tags["gate"])
