@@ -10,7 +10,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.engine import containers, engine_answers, run
-from stack.modes.report import failed_text, told_by_tracking, up_text
+from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
@@ -137,7 +137,7 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
                 since = f"--since={found['State']['StartedAt']}"
                 log = run(["docker", "logs", f"--tail={_LOG_LINES}", since, found["Id"]])
                 lines = "\n    ".join((log.stdout + log.stderr).splitlines())
-                how = f"ended with status {status.strip()}" if status.strip() else "was removed"
+                how = ended_text(int(status)) if status.strip() else "was removed"
                 failed.append(f"{name} {how}. The end of its log:\n    {lines}")
     if failed:
         raise StackError("\n".join(failed))

@@ -13,7 +13,7 @@ from stack.errors import StackError
 from stack.modes import model_servers
 from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.processes import Process, failure, part_environment
-from stack.modes.report import told_by_tracking
+from stack.modes.report import ended_text, told_by_tracking
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
@@ -161,7 +161,7 @@ class Parts:
             self.on_wait()
             self.watch({"tracking"})
         if status != 0:
-            raise failure(self.process(name), f"ended with status {status}")
+            raise failure(self.process(name), ended_text(status))
         return self.process(name).log_tail()
 
 

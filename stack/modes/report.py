@@ -1,5 +1,7 @@
 """What `up` prints at its end, the same in both modes."""
 
+import signal
+
 from stack.config import Config
 from stack.errors import StackError
 
@@ -23,6 +25,17 @@ def failed_text(failed: StackError, config: Config) -> str:
         f"{failed}\n==> the tracking server still runs, and the champion is still served if there is one:"
         f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down"
     )
+
+
+def ended_text(status: int) -> str:
+    """Say how a process ended: by its exit status, or by a signal, which is negative or 128 more."""
+    number = -status if status < 0 else status - 128
+    if number not in set(signal.Signals):
+        return f"ended with status {status}"
+    killed = f"was killed by {signal.Signals(number).name} (status {status})"
+    if number != signal.SIGKILL:
+        return killed
+    return f"{killed}, usually because the memory ran out: give it more memory, or less to do"
 
 
 def _addresses(config: Config) -> str:

@@ -27,10 +27,11 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from workflow import Data, Gate, Training, TrainingError, main, run
+from workflow import Data, Gate, Training, TrainingError, main, run, surroundings
 from workflow.answers import ALONE, UnfitError, answer_elsewhere, as_request, ask
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
+from workflow.own_code import own_code
 
 ACCURACY = Gate("accuracy", threshold=0.9, tolerance=0.04)
 ERROR = Gate("error", threshold=50, tolerance=1, greater_is_better=False)
@@ -451,7 +452,9 @@ def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
     name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train.py"])
-    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", name: value}):
+    server = "http://127.0.0.1:9"
+    monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers(server, server))
+    with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": server, name: value}):
         status = main(training(tmp_path))
     assert status == 1
     printed, errors = capsys.readouterr()
@@ -479,11 +482,17 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that checks a model which is logged as agreed but for the arguments."""
 
     def check(
-        *, signature: ModelSignature | None = SIGNATURE, name: str = "artifacts", version: int | None = None
+        *,
+        signature: ModelSignature | None = SIGNATURE,
+        name: str = "artifacts",
+        version: int | None = None,
+        run_id: str | None = "r-1",
     ) -> None:
-        model: Any = SimpleNamespace(signature=signature, model_id="m-1", registered_model_version=version)
+        model: Any = SimpleNamespace(
+            signature=signature, model_id="m-1", registered_model_version=version, run_id=run_id
+        )
         monkeypatch.setattr(mlflow, "get_logged_model", {"m-1": SimpleNamespace(name=name)}.get)
-        run._check(model)
+        run._check(model, "r-1")
 
     return check
 
@@ -495,6 +504,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ({"signature": ModelSignature(inputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
         ({"signature": ModelSignature(outputs=COLUMNS)}, "the model's signature lacks inputs or outputs"),
         ({"name": "model"}, "logged as 'model', expected 'artifacts'"),
+        ({"run_id": "r-2"}, "logged to the run r-2, expected r-1, .*; start no run in store_pyfunc_model"),
+        ({"run_id": None}, "logged to the run None, expected r-1"),
         ({"version": 7}, r"was registered \(as version 7\) before the gate judged it"),
     ],
 )
@@ -506,10 +517,17 @@ def test_a_model_that_is_not_logged_as_agreed_is_refused(
         check(**flaw)
 
 
+@pytest.fixture
+def as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow's servers, whatever other tests have set, be those that the stack has set."""
+    monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers.now())
+
+
+@pytest.mark.usefixtures("as_found")
 def test_an_error_in_the_models_own_code_is_told_with_its_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(TrainingError) as told, run._own_code(training(tmp_path), "load_data"):
+    with pytest.raises(TrainingError) as told, own_code("load_data", tmp_path):
         raise KeyError("price")
     assert str(told.value) == (
         f"load_data raised KeyError: 'price'; see the trace above, and correct it in {tmp_path}"
@@ -518,11 +536,12 @@ def test_an_error_in_the_models_own_code_is_told_with_its_place(
 
 
 def test_what_is_told_already_is_not_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(TrainingError, match=r"^no rows$"), run._own_code(training(tmp_path), "load_data"):
+    with pytest.raises(TrainingError, match=r"^no rows$"), own_code("load_data", tmp_path):
         raise TrainingError("no rows")
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("as_found")
 @pytest.mark.parametrize(("metrics", "found"), [({"f1": 0.9, "loss": 0.1}, "f1, loss"), ({}, "nothing")])
 def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, float], found: str) -> None:
     measuring = training(tmp_path, evaluate=lambda _rows, _answers: metrics)
@@ -530,6 +549,7 @@ def test_the_gates_metric_must_be_measured(tmp_path: Path, metrics: dict[str, fl
         run._evaluate(measuring, ROWS, [0, 1, 0])
 
 
+@pytest.mark.usefixtures("as_found")
 def test_metrics_become_plain_floats(tmp_path: Path) -> None:
     measuring = training(tmp_path, evaluate=lambda rows, _: {"accuracy": np.float32(0.5), "rows": len(rows)})
     metrics = run._evaluate(measuring, ROWS, [0, 1, 0])
@@ -551,9 +571,6 @@ class FakeClient:
         if self.error:
             raise MlflowException("no answer", error_code=self.error)
         return RegisteredModel(name, aliases=[RegisteredModelAlias(*item) for item in self.aliases.items()])
-
-    def get_run(self, run_id: str) -> Any:  # noqa: ANN401
-        return SimpleNamespace(info=SimpleNamespace(run_id=run_id, experiment_id="1"))
 
     def set_registered_model_alias(self, _name: str, alias: str, version: str) -> None:
         self.aliases[alias] = version
@@ -605,11 +622,14 @@ def test_the_champion_is_measured_on_the_same_rows_or_it_is_told_why_not(tmp_pat
 # Nothing has changed
 
 
+RUN: Any = SimpleNamespace(info=SimpleNamespace(run_id="r-1", experiment_id="1"))
+
+
 @pytest.mark.parametrize("gate", ["accepted: good", "refused: bad"])
 def test_an_unchanged_version_that_has_been_champion_is_accepted_and_no_candidate(gate: str) -> None:
     client: Any = FakeClient()
     tags = [ModelVersionTag("gate", gate), ModelVersionTag("deployed_at", "2026-01-01")]
-    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags)).accepted
+    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags), RUN).accepted
     assert client.aliases == {}
 
 
@@ -627,6 +647,6 @@ def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tri
 ) -> None:
     client: Any = FakeClient()
     last = ModelVersion("iris", "4", 0, tags=[ModelVersionTag(*tag) for tag in tags.items()])
-    assert run._unchanged(client, last) == Verdict.parse(tags["gate"])
+    assert run._unchanged(client, last, RUN) == Verdict.parse(tags["gate"])
     assert client.aliases == aliases
     assert "nothing has changed since version 4 of iris" in capsys.readouterr().out

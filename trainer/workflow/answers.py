@@ -158,7 +158,8 @@ def _as_read(predictions: Any) -> list[Any]:  # noqa: ANN401
     """
     written = io.StringIO()
     predictions_to_json(predictions, written)
-    found = json.loads(written.getvalue())["predictions"]
+    # The model server writes null for what JSON can't write: NaN and infinite numbers.
+    found = json.loads(written.getvalue(), parse_constant=lambda _: None)["predictions"]
     if not isinstance(found, list):
         raise UnfitError(f"returned {found!r}, expected a list with an answer for each row")
     return found
@@ -175,8 +176,13 @@ def _is_single(predictions: Any) -> bool:  # noqa: ANN401
 
 
 def one_line(error: Exception) -> str:
-    """Describe an error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    """Describe an error in one line, by its first paragraph; what follows that in MLflow's are examples."""
+    return f"{type(error).__name__}: {first_paragraph(error)}"
+
+
+def first_paragraph(error: Exception) -> str:
+    """Return the first paragraph of an error's text, as one line."""
+    return " ".join(str(error).strip().partition("\n\n")[0].split())
 
 
 def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:

@@ -6,11 +6,8 @@ import math
 import os
 import sys
 import tempfile
-import traceback
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,11 +21,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 
-from workflow.answers import Answered, UnfitError, answer_elsewhere, ask, one_line
+from workflow import surroundings
+from workflow.answers import REPLAY_ROWS, Answered, UnfitError, answer_elsewhere, as_request, ask, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
-from workflow.server import wait_for_server
+from workflow.own_code import own_code
+from workflow.server import wait_for_server, why_failed
 
 REFUSED = 3
 # By how much an answer of the image may differ from the trained model's. Floats are computed by the same
@@ -55,11 +54,12 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         MlflowException: if the tracking server fails.
 
     """
-    with _own_code(training, "load_data"):
+    with own_code("load_data", training.directory):
         data = training.load_data()
-        if not isinstance(data, Data):
-            raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
-        mark = fingerprint(training, data)
+    if not isinstance(data, Data):
+        raise TrainingError(f"load_data returned {type(data).__name__}, expected Data; return Data(...)")
+    mark = fingerprint(training, data)
+    _check_json(data.features(data.held_out).head(REPLAY_ROWS))
     if wait:
         wait_for_server(mlflow.get_tracking_uri())
     client = MlflowClient()
@@ -67,10 +67,15 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
     )
     if versions and versions[0].tags.get("fingerprint") == mark and not force:
-        return _unchanged(client, versions[0])
-    mlflow.set_experiment(model_name)
+        if last_run := _run_of(client, versions[0]):
+            return _unchanged(client, versions[0], last_run)
+        print(
+            f"nothing has changed since version {versions[0].version} of {model_name} was trained, but its"
+            " run was deleted, so it is trained anew"
+        )
+    _set_experiment(client, model_name)
     with mlflow.start_run() as run:
-        trained = _run(training, data, client, model_name)
+        trained = _run(training, data, client, model_name, run.info.run_id)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -99,12 +104,42 @@ def _tell(run: Run) -> None:
     print(f"run id: {run.info.run_id}")
 
 
-def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
+def _run_of(client: MlflowClient, version: ModelVersion) -> Run | None:
+    """Return the run of a version; None if somebody has deleted it, or it never had one."""
+    if not version.run_id:
+        return None
+    try:
+        run = client.get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _set_experiment(client: MlflowClient, name: str) -> None:
+    """Let runs be stored in the experiment of that name, which is made if there is none.
+
+    Raises:
+        TrainingError: if it was deleted: only somebody who wants its runs back should restore it.
+
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != "active":
+        raise TrainingError(
+            f"the experiment {name} was deleted, and MLflow keeps its name, so no run can be stored; restore"
+            f" it (mlflow experiments restore --experiment-id {found.experiment_id}, with"
+            " MLFLOW_TRACKING_URI set), or set another MODEL_NAME"
+        )
+    mlflow.set_experiment(name)
+
+
+def _unchanged(client: MlflowClient, last: ModelVersion, run: Run) -> Verdict:
     print(
         f"nothing has changed since version {last.version} of {last.name} was trained, so nothing is trained;"
         " to train anyway: ./scripts/train --force"
     )
-    _tell(client.get_run(last.run_id or ""))
+    _tell(run)
     if "deployed_at" in last.tags:
         return Verdict(True, "it has been champion")  # whatever the gate said: it was promoted
     verdict = Verdict.parse(last.tags["gate"])
@@ -113,7 +148,7 @@ def _unchanged(client: MlflowClient, last: ModelVersion) -> Verdict:
     return verdict
 
 
-def _run(training: Training, data: Data, client: MlflowClient, model_name: str) -> Trained:
+def _run(training: Training, data: Data, client: MlflowClient, model_name: str, run_id: str) -> Trained:
     features = data.features(data.held_out)
     mlflow.log_params(dict(training.parameters))
     held_out = _dataset(data, data.held_out, f"{model_name}-held-out")
@@ -122,15 +157,15 @@ def _run(training: Training, data: Data, client: MlflowClient, model_name: str) 
     with ThreadPoolExecutor() as pool:
         # Another process does this, so this one trains at the same time.
         champion = pool.submit(_champion_answers, client, model_name, features)
-        with _own_code(training, "initialize_and_train"):
+        with own_code("initialize_and_train", training.directory, run_id):
             fitted = training.initialize_and_train(data.train)
-        with _own_code(training, "store_pyfunc_model"):
+        with own_code("store_pyfunc_model", training.directory, run_id):
             model = training.store_pyfunc_model(fitted, data.features(data.train).head(3))
-        _check(model)
-        with _own_code(training, "predict"):
+        _check(model, run_id)
+        with own_code("predict", training.directory, run_id):
             answered = _ask(model, features)
         mlflow.log_text(json.dumps(_replay(training, answered)), "replay.json")
-        metrics = _evaluate(training, data.held_out, answered.answers)
+        metrics = _evaluate(training, data.held_out, answered.answers, run_id)
         mlflow.log_metrics(metrics, model_id=model.model_id, dataset=held_out)
         verdict = judge(
             training.gate, metrics[training.gate.metric], _champion(training, data.held_out, champion)
@@ -157,14 +192,40 @@ def _replay(training: Training, answered: Answered) -> dict[str, Any]:
     return {"tolerance": tolerance, "exchanges": [asdict(exchange) for exchange in answered.exchanges]}
 
 
+def _check_json(rows: pd.DataFrame) -> None:
+    """Raise TrainingError if a value has no JSON; the text names the columns."""
+    try:
+        as_request(None, rows)
+    except Exception as error:
+        columns = [repr(name) for name in rows.columns if not _has_json(rows[[name]])]
+        raise TrainingError(
+            f"clients can't send the held-out rows as JSON: {one_line(error)}"
+            f"{', in column ' if columns else ''}{', '.join(columns)}; let load_data return such values as"
+            " numbers or text"
+        ) from error
+
+
+def _has_json(rows: pd.DataFrame) -> bool:
+    try:
+        as_request(None, rows)
+    except Exception:  # whatever the library that writes it raises
+        return False
+    return True
+
+
 def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
     return from_pandas(rows, name=name, targets=data.target)
 
 
-def _check(model: ModelInfo) -> None:
+def _check(model: ModelInfo, run_id: str) -> None:
     if not hasattr(model, "model_id"):
         raise TrainingError(
             "store_pyfunc_model returned nothing, expected what log_model returns; return that"
+        )
+    if model.run_id != run_id:
+        raise TrainingError(
+            f"the model was logged to the run {model.run_id}, expected {run_id}, which the trainer has"
+            " started; start no run in store_pyfunc_model"
         )
     signature = model.signature
     if signature is None or signature.inputs is None or signature.outputs is None:
@@ -183,8 +244,15 @@ def _check(model: ModelInfo) -> None:
         )
 
 
-def _evaluate(training: Training, rows: pd.DataFrame, answers: list[Any]) -> dict[str, float]:
-    with _own_code(training, "evaluate"):
+def _evaluate(
+    training: Training, rows: pd.DataFrame, answers: list[Any], run_id: str | None = None
+) -> dict[str, float]:
+    as_dicts = (
+        f"the answers that it got are dicts, the first is {answers[0]}: as such a client reads the rows of a"
+        " DataFrame or Series; for plain values, let predict return a list or an array; "
+    )
+    hint = as_dicts if isinstance(answers[0], dict) else ""
+    with own_code("evaluate", training.directory, run_id, hint):
         metrics = {name: float(value) for name, value in training.evaluate(rows, answers).items()}
     if training.gate.metric not in metrics:
         raise TrainingError(
@@ -233,22 +301,6 @@ def _champion(
         return Champion(version, None, f"evaluate raised {one_line(error)}")
 
 
-@contextmanager
-def _own_code(training: Training, what: str) -> Iterator[None]:
-    """Report an error in the model's own code as such, apart from those of the tracking server."""
-    try:
-        yield
-    except TrainingError:
-        raise
-    except Exception as error:
-        if isinstance(error, MlflowException) and "API request to" in str(error):
-            raise  # the tracking server is gone
-        traceback.print_exc()
-        raise TrainingError(
-            f"{what} raised {one_line(error)}; see the trace above, and correct it in {training.directory}"
-        ) from error
-
-
 def _configured(gate: Gate) -> Gate:
     return replace(
         gate,
@@ -277,7 +329,7 @@ def main(training: Training) -> int:
     parser.add_argument("--force", action="store_true", help="train although nothing has changed")
     parser.add_argument("--wait", action="store_true", help="wait for the tracking server to start")
     arguments = parser.parse_args()
-    uri = mlflow.get_tracking_uri()
+    uri = surroundings.FOUND.tracking
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -289,6 +341,7 @@ def main(training: Training) -> int:
                 f"the tracking URI must be a server's, http:// or https://, found {uri!r};"
                 " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
             )
+        surroundings.check_surroundings("train.py")
         training = replace(training, gate=_configured(training.gate))
         verdict = train(
             training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
@@ -300,11 +353,7 @@ def main(training: Training) -> int:
         print("train.py: interrupted", file=sys.stderr)
         return 130
     except MlflowException as error:
-        print(
-            f"train.py: the tracking server {uri} refused the request or did not answer: {error};"
-            " check that it runs, then train again",
-            file=sys.stderr,
-        )
+        print(f"train.py: {why_failed(uri, error)}", file=sys.stderr)
         return 1
     if not verdict.accepted:
         print(

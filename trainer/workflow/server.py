@@ -1,12 +1,18 @@
-"""Waits for a tracking server that starts at the same time as the trainer."""
+"""The tracking server, as the trainer sees it: it waits for one that starts, and tells why one fails."""
 
 import time
+from typing import TypeVar
 
 import requests
+from mlflow.exceptions import MlflowException, RestException
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from workflow.answers import first_paragraph
 from workflow.definition import TrainingError
 
+Caught = TypeVar("Caught", bound=BaseException)
 _WITHIN = 120
+_LOG = "docker compose logs tracking, or logs/tracking.log in the state directory"
 
 
 def wait_for_server(uri: str, within: float = _WITHIN) -> None:
@@ -23,8 +29,61 @@ def wait_for_server(uri: str, within: float = _WITHIN) -> None:
         except requests.RequestException as error:
             if time.monotonic() >= deadline:
                 raise TrainingError(
-                    f"the tracking server {uri} did not answer within {within:.0f} s ({error}); see its log"
+                    f"the tracking server {uri} did not answer within {within:.0f} s: {_reason(error)};"
+                    f" see its log: {_LOG}"
                 ) from error
             time.sleep(0.1)
         else:
             return
+
+
+def is_down(uri: str, error: Exception) -> bool:
+    """Whether an error says that the tracking server gave no answer, or only answers of status 5xx."""
+    return (
+        isinstance(error, MlflowException)
+        and uri in str(error)
+        and bool(_causes(error, requests.RequestException))
+    )
+
+
+def why_failed(uri: str, error: MlflowException) -> str:
+    """Say what failed at the tracking server, in its own last words, and what to do if that is known."""
+    said = first_paragraph(error)
+    for cause in _causes(error, requests.RequestException):
+        if _causes(cause, NewConnectionError, ConnectTimeoutError):
+            return f"the tracking server {uri} did not answer: {_reason(cause)}; start it, then train again"
+        # It has broken off the request, or has given answers of status 5xx, and no others.
+        return f"the tracking server {uri} failed: {_answer(cause) or _reason(cause)}; see its log: {_LOG}"
+    if _causes(error, RestException):
+        return f"the tracking server {uri} refused a request: {said}"
+    return f"MLflow failed: {said}"
+
+
+def _causes(error: BaseException, *kinds: type[Caught]) -> list[Caught]:
+    """Return those of these kinds among an error and its causes."""
+    found = []
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kinds):
+            found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    """Return the innermost error, without the names of the layers around it."""
+    inside = (getattr(error, "reason", None), *error.args)  # `reason` is of urllib3's MaxRetryError
+    inner = next((part for part in inside if isinstance(part, BaseException)), None)
+    return _reason(inner) if inner else " ".join(str(error).rpartition(": ")[2].split())
+
+
+def _answer(error: requests.RequestException) -> str:
+    """Ask once more, because the client keeps no answer of status 5xx; return what the server says."""
+    if error.request is None:
+        return ""
+    try:
+        with requests.Session() as session:
+            answer = session.send(error.request, timeout=5)  # type: ignore[arg-type]
+        return str(answer.json()["message"]).splitlines()[0]
+    except (requests.RequestException, ValueError, KeyError, TypeError, IndexError):
+        return ""  # the body of an upload is gone, and the answer to it says nothing but the status
