@@ -315,6 +315,22 @@ def test_an_answer_is_what_a_client_reads(predict: Callable[..., Any], expected:
     assert [type(value) for value in found] == [type(value) for value in expected]
 
 
+def test_a_missing_text_is_the_same_alone_as_beside_a_text() -> None:
+    features = FEATURES.assign(name=["a", None, "c"])
+    optional = [*IN_COLUMNS.inputs.inputs[:2], ColSpec(DataType.string, "name", required=False)]
+    model, given = predicting(
+        lambda rows: [repr(name) for name in rows["name"]], ModelSignature(Schema(optional))
+    )
+    asked = ask(model, features)
+    assert [exchange.answers for exchange in asked.exchanges] == [
+        ["'a'"],
+        ["nan"],
+        ["'c'"],
+        ["'a'", "nan", "'c'"],
+    ]
+    assert {frame["name"].dtype for frame, _ in given} == {given[0][0]["name"].dtype}
+
+
 def test_rows_are_asked_alone_then_with_params_then_together() -> None:
     model, given = predicting(lambda rows: list(rows["size"]))
     asked = ask(model, FEATURES, {"unit": "cm"})

@@ -20,7 +20,7 @@ import pandas as pd
 from mlflow.models import convert_input_example_to_serving_input
 from mlflow.pyfunc import PyFuncModel, load_model
 from mlflow.pyfunc.scoring_server import _parse_json_data, predictions_to_json
-from mlflow.types.schema import Schema
+from mlflow.types import DataType, Schema
 
 PRIVATE = (
     "mlflow.pyfunc.scoring_server:_parse_json_data",
@@ -146,7 +146,13 @@ def _predict(model: PyFuncModel, body: str) -> Any:  # noqa: ANN401 - whatever a
     Why `_parse_json_data`: MLflow's scoring server reads a request by it. The public
     `mlflow.models.predict` would do instead, if it did not load the model anew for each request.
     """
-    parsed = _parse_json_data(body, model.metadata, model.metadata.get_input_schema())
+    schema = model.metadata.get_input_schema()
+    parsed = _parse_json_data(body, model.metadata, schema)
+    if isinstance(parsed.data, pd.DataFrame) and schema is not None and schema.has_input_names():
+        # As the model server does: otherwise, a missing text would differ in a request without a text.
+        for column in schema.inputs:
+            if column.type == DataType.string and column.name in parsed.data:
+                parsed.data[column.name] = parsed.data[column.name].astype("str")
     return model.predict(parsed.data, params=parsed.params)
 
 
