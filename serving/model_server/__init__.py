@@ -5,7 +5,7 @@ Only this name is imported, with `serving/` on the module search path. So a mode
 other name.
 
     __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
-    worker, protocol              one worker: uvicorn's HTTP, and how it stops
+    worker, protocol              one worker: uvicorn's HTTP with bounds, and how it stops
     app                           the ASGI application: limits, the short path in a thread, metrics
     pool                          the threads, and how busy they are
     short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"

@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -328,6 +328,46 @@ def test_the_longest_body_is_read_and_a_longer_one_is_not(served: Served) -> Non
             assert (answer.status, answer.message) == (413, f"the body is too large: at most {limit} bytes")
             assert answer.code == "CONTENT_TOO_LARGE"
             assert answer.headers["connection"] == "close"
+
+
+def half_sent(size: int) -> tuple[Message, Callable[[], Awaitable[Message]], asyncio.Event]:
+    """Return a request whose body breaks off after so many bytes, and what ends it."""
+    gone = asyncio.Event()
+    parts: list[Message] = [{"type": "http.request", "body": b" " * size, "more_body": True}]
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return scope_of("POST", "/invocations", {"content-type": JSON}), receive, gone
+
+
+def test_bodies_that_break_off_are_held_up_to_a_bound_and_others_answered_meanwhile(served: Served) -> None:
+    async def fill(client: Client) -> tuple[list[int], Answer, Answer, Answer]:
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        halves = [half_sent(limit // 2) for _ in range(20)]
+        tasks = [asyncio.create_task(client.app(scope, receive, send)) for scope, receive, _ in halves]
+        await asyncio.sleep(0)
+        small, large = await client.predict(split(ROW)), await client.predict(padded(limit))
+        for _, _, gone in halves:
+            gone.set()
+        await asyncio.gather(*tasks)
+        return statuses, small, large, await client.predict(padded(limit))
+
+    limit = served.settings.max_body
+    with served.with_settings(queue=4) as server:
+        statuses, small, large, afterwards = server.ours.run(fill(server.ours))
+    assert statuses == [503] * 4
+    assert (small.status, large.status) == (200, 503)
+    assert large.message == "too many large bodies wait already; try again later"
+    assert afterwards.status == 200
 
 
 def test_a_body_in_parts_is_put_together(served: Served) -> None:
