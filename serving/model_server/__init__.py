@@ -13,6 +13,7 @@ other name.
     strict                        what MLflow would change: each value in the type of its column, or refused
     handover                      the other path: MLflow's application; its errors are rewritten
     refusal                       what is wrong with a request that MLflow refused, in one sentence
+    hosts                         which names the server answers to
     metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
     settings, signature, answers  the settings; the columns of a signature; an answer
 

@@ -16,6 +16,7 @@ from mlflow.pyfunc import PyFuncModel
 from model_server import metrics
 from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
 from model_server.handover import Handover, Message, Receive, Send
+from model_server.hosts import known_host
 from model_server.mlflow_internals import CONTENT_TYPES
 from model_server.model import Model
 from model_server.openapi import openapi
@@ -25,6 +26,10 @@ from model_server.settings import Settings
 
 _SHORT = (JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 _GONE = 499
+_UNKNOWN_HOST = (
+    "the Host of the request is neither localhost nor a name that SERVER_ALLOWED_HOSTS lists; ask for it by"
+    " 127.0.0.1, or add the name to that setting"
+)
 # A worker holds the bodies of so many of the largest requests; smaller ones than _SMALL are always taken.
 _LARGEST_BODIES = 8
 _SMALL = 64 * 1024
@@ -53,6 +58,7 @@ class Application:
             self._model.identity, self._model.schema, outputs, self._model.params_schema, example
         )
         self._pages = pages(self._model.identity, document)
+        self._is_known_host = known_host(settings.allowed_hosts)
         self._held = 0
         self._pool: Pool | None = None
 
@@ -64,10 +70,14 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         path, method = scope["path"], scope["method"]
+        headers = dict(scope["headers"])
+        if not self._is_known_host(headers.get(b"host")):
+            await self._send(send, refusal(403, _UNKNOWN_HOST, _CLOSE), _Body(receive))
+            return
         if method == "HEAD":  # uvicorn sends the headers of what GET gets
             scope, method = {**scope, "method": "GET"}, "GET"
         if path == "/invocations" and method == "POST":
-            await self._invocations(scope, receive, send)
+            await self._invocations(scope, headers, receive, send)
         elif method != "GET":
             await self._handover.application(scope, receive, send)
         elif path == "/redoc":  # MLflow's own comes from the internet
@@ -82,13 +92,14 @@ class Application:
         else:
             await self._handover.application(scope, receive, send)
 
-    async def _invocations(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _invocations(
+        self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
         started = time.perf_counter()
         self._metrics.begin()
         answer, size = model_failed(), 0
         incoming = _Body(receive)
         try:
-            headers = dict(scope["headers"])
             body = await self._read(headers, incoming)
             if isinstance(body, Answer):
                 answer = body

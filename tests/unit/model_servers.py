@@ -128,6 +128,7 @@ def settings_for(model: Path, name: str) -> Settings:
         timeout=60,
         request_log=False,
         strict=True,
+        allowed_hosts=frozenset({"serving.example.com"}),
         name=name,
         version="7",
         image_id="sha256:0",
