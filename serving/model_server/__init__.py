@@ -16,6 +16,7 @@ other name.
     hosts                         which names the server answers to
     metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
     settings, signature, answers  the settings; the columns of a signature; an answer
+    output                        what the model prints and logs
 
 The event loop reads a request for predictions, and a thread answers it. The short path takes the request if
 its JSON has one of MLflow's four formats, exactly the columns of a signature of named scalars, and values of

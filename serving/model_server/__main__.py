@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 
+from model_server.output import configure_output
 from model_server.settings import SettingError, Settings, load_settings
 
 _logger = logging.getLogger("model_server")
@@ -15,7 +16,7 @@ _logger = logging.getLogger("model_server")
 
 def main() -> int:
     """Serve until a signal says to stop; return the exit status if the server can't start."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    configure_output()
     # Until gunicorn handles it: the first process of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

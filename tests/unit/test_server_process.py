@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from model_server import output
 
 from stack.config import CHECKOUT
 from stack.wait import not_healthy, wait_until
@@ -196,6 +198,30 @@ def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(
         assert [shared.ask("GET", "/health")[0] for _ in range(20)] == [200] * 20
         assert not any(request.done() for request in slow)
         assert [request.result()[0] for request in slow] == [200] * 8
+
+
+def test_what_the_model_prints_and_logs_shows_at_once(shared: Server) -> None:
+    before = shared.log.read_text()
+    assert shared.told("speak")[0] == 200
+    printed, by_root, by_own = shared.log.read_text().removeprefix(before).splitlines()
+    assert printed == "printed by the model"
+    assert by_root.endswith(" INFO root: logged by the model")
+    assert re.search(r" INFO code_model_\w+: logged by its logger$", by_own)
+
+
+@pytest.mark.parametrize(
+    ("path", "level", "shown"),
+    [
+        ("/opt/ml/model/train.py", logging.INFO, True),
+        ("train.py", logging.INFO, True),
+        (logging.__file__, logging.INFO, False),
+        (pytest.__file__, logging.INFO, False),
+        (pytest.__file__, logging.WARNING, True),
+        (output.__file__, logging.INFO, False),
+    ],
+)
+def test_libraries_show_warnings_only(path: str, level: int, shown: bool) -> None:
+    assert output.is_shown(logging.LogRecord("any", level, path, 1, "a message", None, None)) == shown
 
 
 def test_the_refusal_of_a_body_that_is_too_large_can_be_read_by_a_client_that_sends_all_of_it_first(
