@@ -6,7 +6,7 @@ other name.
 
     __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
     loading                       the model is loaded; in each worker, if a fork would break it
-    worker, protocol              one worker: uvicorn's HTTP, and how it stops
+    worker, protocol              one worker: uvicorn's HTTP with bounds, and how it stops
     app                           the ASGI application: limits, the short path in a thread, metrics
     pool                          the threads, and how busy they are
     short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"
@@ -14,8 +14,10 @@ other name.
     strict                        what MLflow would change: each value in the type of its column, or refused
     handover                      the other path: MLflow's application; its errors are rewritten
     refusal                       what is wrong with a request that MLflow refused, in one sentence
+    hosts                         which names the server answers to
     metrics, openapi, pages       /metrics; /openapi.json; /docs and /model
     settings, signature, answers  the settings; the columns of a signature; an answer
+    output                        what the model prints and logs
 
 The event loop reads a request for predictions, and a thread answers it. The short path takes the request if
 its JSON has one of MLflow's four formats, exactly the columns of a signature of named scalars, and values of

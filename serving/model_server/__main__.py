@@ -9,12 +9,13 @@ import sys
 import tempfile
 from typing import NoReturn
 
+from model_server.output import configure_output
 from model_server.settings import SettingError, Settings, load_settings
 
 
 def main() -> int:
     """Serve until a signal says to stop; return the exit status if the server can't start."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    configure_output()
     # Until gunicorn handles it: the first process of a container ignores signals without a handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

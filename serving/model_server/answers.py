@@ -13,6 +13,7 @@ JSON = b"application/json"
 # differ. Any other status has HTTP's name, as Python knows it.
 _CODES = {
     400: "INVALID_PARAMETER_VALUE",
+    403: "PERMISSION_DENIED",
     404: "ENDPOINT_NOT_FOUND",
     413: "CONTENT_TOO_LARGE",
     499: "CANCELLED",

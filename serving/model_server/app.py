@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import suppress
 from contextvars import copy_context
 
 from mlflow.pyfunc import PyFuncModel
@@ -15,6 +16,7 @@ from mlflow.pyfunc import PyFuncModel
 from model_server import metrics
 from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
 from model_server.handover import Handover, Message, Receive, Send
+from model_server.hosts import known_host
 from model_server.mlflow_internals import CONTENT_TYPES
 from model_server.model import Model
 from model_server.openapi import openapi
@@ -24,6 +26,16 @@ from model_server.settings import Settings
 
 _SHORT = (JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 _GONE = 499
+_UNKNOWN_HOST = (
+    "the Host of the request is neither localhost nor a name that SERVER_ALLOWED_HOSTS lists; ask for it by"
+    " 127.0.0.1, or add the name to that setting"
+)
+# A worker holds the bodies of so many of the largest requests; smaller ones than _SMALL are always taken.
+_LARGEST_BODIES = 8
+_SMALL = 64 * 1024
+# What is read of a body that was refused, so that a client which sends all of it first can read the answer.
+_MOST_UNREAD = 64 * 1024 * 1024
+_UNREAD_SECONDS = 10
 _CLOSE = (b"connection", b"close")
 
 _logger = logging.getLogger(__name__)
@@ -46,7 +58,8 @@ class Application:
             self._model.identity, self._model.schema, outputs, self._model.params_schema, example
         )
         self._pages = pages(self._model.identity, document)
-        self._reading = 0
+        self._is_known_host = known_host(settings.allowed_hosts)
+        self._held = 0
         self._pool: Pool | None = None
 
     @property
@@ -57,10 +70,14 @@ class Application:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         path, method = scope["path"], scope["method"]
+        headers = dict(scope["headers"])
+        if not self._is_known_host(headers.get(b"host")):
+            await self._send(send, refusal(403, _UNKNOWN_HOST, _CLOSE), _Body(receive))
+            return
         if method == "HEAD":  # uvicorn sends the headers of what GET gets
             scope, method = {**scope, "method": "GET"}, "GET"
         if path == "/invocations" and method == "POST":
-            await self._invocations(scope, receive, send)
+            await self._invocations(scope, headers, receive, send)
         elif method != "GET":
             await self._handover.application(scope, receive, send)
         elif path == "/redoc":  # MLflow's own comes from the internet
@@ -75,13 +92,15 @@ class Application:
         else:
             await self._handover.application(scope, receive, send)
 
-    async def _invocations(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _invocations(
+        self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
         started = time.perf_counter()
         self._metrics.begin()
         answer, size = model_failed(), 0
+        incoming = _Body(receive)
         try:
-            headers = dict(scope["headers"])
-            body = await self._read(headers, receive)
+            body = await self._read(headers, incoming)
             if isinstance(body, Answer):
                 answer = body
             else:
@@ -92,34 +111,36 @@ class Application:
         except Exception:
             _logger.exception("a request failed")
         finally:
+            self._held -= incoming.size
             seconds = time.perf_counter() - started
             self._metrics.end(answer.status, seconds, answer.predictions)
             if self.settings.request_log:
                 _log_request(answer, seconds, size)
         if answer.status != _GONE:
-            await self._send(send, answer)
+            await self._send(send, answer, incoming)
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | Answer:
+    async def _read(self, headers: dict[bytes, bytes], incoming: "_Body") -> bytes | Answer:
         """Return the body, or why it is not read."""
         if self._pool is None:  # in the worker: threads are not copied by a fork
             self._pool = Pool(self.settings.threads)
             asyncio.get_running_loop().set_default_executor(self._pool)  # where MLflow runs predict
-        if max(self._reading, self._pool.pending) >= self.settings.queue:
-            return refusal(
-                503, "too many requests wait already; try again later", (b"retry-after", b"1"), _CLOSE
-            )
-        limit = self.settings.max_body
-        self._reading += 1
+        if self._pool.pending >= self.settings.queue:
+            return _too_many("requests")
+        limit, parts = self.settings.max_body, []
         try:
             if int(headers.get(b"content-length") or 0) <= limit:
                 async with asyncio.timeout(self.settings.timeout):
-                    body = await _body(receive, limit)
-                if body is not None:
-                    return body
+                    while incoming.has_more and incoming.size <= limit:
+                        part = await incoming.part()
+                        self._held += len(part)
+                        if self._held > _LARGEST_BODIES * limit and incoming.size > _SMALL:
+                            return _too_many("large bodies")
+                        parts.append(part)
+                if incoming.size <= limit:
+                    is_full = self._pool.pending >= self.settings.queue  # by now
+                    return _too_many("requests") if is_full else b"".join(parts)
         except TimeoutError:
             return refusal(408, f"the body did not come within {self.settings.timeout} s", _CLOSE)
-        finally:
-            self._reading -= 1
         return refusal(413, f"the body is too large: at most {limit} bytes", _CLOSE)
 
     async def _answer(self, scope: Message, headers: dict[bytes, bytes], body: bytes) -> Answer:
@@ -157,7 +178,7 @@ class Application:
             return raised_by_model(error, self._model.missing_in(body))
         return None if answered is None else Answer(200, answered[0], predictions=answered[1])
 
-    async def _send(self, send: Send, answer: Answer) -> None:
+    async def _send(self, send: Send, answer: Answer, incoming: "_Body | None" = None) -> None:
         headers = [
             (b"content-type", answer.content_type),
             (b"content-length", str(len(answer.body)).encode()),
@@ -166,28 +187,50 @@ class Application:
         if self.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        is_unread = incoming is not None and incoming.has_more
+        await send({"type": "http.response.body", "body": answer.body, "more_body": is_unread})
+        if incoming is not None and is_unread:
+            await incoming.discard()
+            await send({"type": "http.response.body", "body": b""})
 
 
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """Return the body of a request; None if it is longer than ``most`` bytes.
+class _Body:
+    """The body of a request, as it comes; ``size`` is how many bytes have come."""
 
-    Raises:
-        ConnectionResetError: if the client has gone before the end of it.
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.size = 0
+        self.has_more = True
 
-    """
-    parts, size, more = [], 0, True
-    while more and size <= most:
-        message = await receive()
+    async def part(self) -> bytes:
+        """Return what comes next.
+
+        Raises:
+            ConnectionResetError: if the client has gone before the end of it.
+
+        """
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
         part: bytes = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-        more = message.get("more_body", False)
-    if size > most:
-        return None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        self.size += len(part)
+        self.has_more = message.get("more_body", False)
+        return part
+
+    async def discard(self) -> None:
+        """Read the rest of a body that was refused, to a bound in bytes and in time.
+
+        The client has its answer. If the connection were closed while it still sends, it would see that only.
+        """
+        end = self.size + _MOST_UNREAD
+        with suppress(TimeoutError, ConnectionResetError):
+            async with asyncio.timeout(_UNREAD_SECONDS):
+                while self.has_more and self.size < end:
+                    await self.part()
+
+
+def _too_many(what: str) -> Answer:
+    return refusal(503, f"too many {what} wait already; try again later", (b"retry-after", b"1"), _CLOSE)
 
 
 def _log_request(answer: Answer, seconds: float, size: int) -> None:

@@ -2,12 +2,14 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MOST_WORKERS = 8
+_HOST = re.compile(r"[a-z0-9_.-]+")
 
 
 class SettingError(Exception):
@@ -20,9 +22,10 @@ class Settings:
 
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
     seconds. ``preload`` says whether the workers share one loaded model; None if that depends on the model.
-    ``strict`` is whether values that MLflow would change are refused. ``own_port`` is a second port; with it,
-    another server may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which
-    model this is, where that is known.
+    ``strict`` is whether values that MLflow would change are refused. ``allowed_hosts`` are names that a
+    request may ask for, besides this machine's own. ``own_port`` is a second port; with it, another server may
+    share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which model this is, where
+    that is known.
     """
 
     model_path: str
@@ -38,6 +41,7 @@ class Settings:
     timeout: int
     request_log: bool
     strict: bool
+    allowed_hosts: frozenset[str]
     name: str
     version: str
     image_id: str
@@ -69,6 +73,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         timeout=_number(values, "SERVER_TIMEOUT", 60, 1),
         request_log=_boolean(values, "SERVER_REQUEST_LOG", "false"),
         strict=_boolean(values, "SERVER_STRICT", "true"),
+        allowed_hosts=_hosts(values, "SERVER_ALLOWED_HOSTS") | _hosts(values, "SERVER_SERVICE_NAMES"),
         name=values.get("MODEL_NAME", "unknown"),
         version=values.get("MODEL_VERSION", "unknown"),
         image_id=values.get("IMAGE_ID", "unknown"),
@@ -101,6 +106,17 @@ def _boolean(values: Mapping[str, str], name: str, default: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise SettingError(f"{name}: expected true or false, found {text!r}; change it")
     return text.lower() == "true"
+
+
+def _hosts(values: Mapping[str, str], name: str) -> frozenset[str]:
+    hosts = [host.strip().lower() for host in values.get(name, "").split(",")]
+    for host in filter(None, hosts):
+        if host != "*" and not _HOST.fullmatch(host):
+            raise SettingError(
+                f"{name}: expected names of hosts without a port, with commas between them, or *,"
+                f" found {host!r}; change it"
+            )
+    return frozenset(filter(None, hosts))
 
 
 def _number(values: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:

@@ -81,7 +81,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     async def _serve(self) -> None:
         # As in the base class, except for the server.
         self.config.app = self.wsgi
-        server = _Server(self.config)
+        self._server = server = _Server(self.config)
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGQUIT, server.handle_exit, signal.SIGTERM, None
         )
@@ -92,9 +92,13 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     async def callback_notify(self) -> None:
         """Tell the supervisor each second that this worker runs; stop if the supervisor has ended.
 
-        A worker all of whose threads hang in the model ends at once, and is replaced.
+        Connections whose headers do not come are closed. A worker all of whose threads hang in the model
+        ends at once, and is replaced.
         """
         self.notify()
+        for connection in list(self._server.server_state.connections):
+            if isinstance(connection, Protocol):
+                connection.look()
         if self.wsgi.is_stuck:
             self.log.error("all threads hang in the model, so this worker is replaced")
             os._exit(1)

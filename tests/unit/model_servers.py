@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 CODE = '''
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -72,6 +73,11 @@ class Told(PythonModel):
             return f"set: {was}"
         if task == "prediction context":
             return type(get_prediction_context()).__name__
+        if task == "speak":
+            print("printed by the model")
+            logging.info("logged by the model")
+            logging.getLogger(__name__).info("logged by its logger")
+            logging.debug("no need to know")
         if task == "weigh":
             return f"{float(weight):.0f}" if weight == weight else f"{int(weight)}"
         if task == "no number":
@@ -129,6 +135,7 @@ def settings_for(model: Path, name: str) -> Settings:
         timeout=60,
         request_log=False,
         strict=True,
+        allowed_hosts=frozenset({"serving.example.com"}),
         name=name,
         version="7",
         image_id="sha256:0",

@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -330,6 +330,46 @@ def test_the_longest_body_is_read_and_a_longer_one_is_not(served: Served) -> Non
             assert answer.headers["connection"] == "close"
 
 
+def half_sent(size: int) -> tuple[Message, Callable[[], Awaitable[Message]], asyncio.Event]:
+    """Return a request whose body breaks off after so many bytes, and what ends it."""
+    gone = asyncio.Event()
+    parts: list[Message] = [{"type": "http.request", "body": b" " * size, "more_body": True}]
+
+    async def receive() -> Message:
+        if parts:
+            return parts.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return scope_of("POST", "/invocations", {"content-type": JSON}), receive, gone
+
+
+def test_bodies_that_break_off_are_held_up_to_a_bound_and_others_answered_meanwhile(served: Served) -> None:
+    async def fill(client: Client) -> tuple[list[int], Answer, Answer, Answer]:
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        halves = [half_sent(limit // 2) for _ in range(20)]
+        tasks = [asyncio.create_task(client.app(scope, receive, send)) for scope, receive, _ in halves]
+        await asyncio.sleep(0)
+        small, large = await client.predict(split(ROW)), await client.predict(padded(limit))
+        for _, _, gone in halves:
+            gone.set()
+        await asyncio.gather(*tasks)
+        return statuses, small, large, await client.predict(padded(limit))
+
+    limit = served.settings.max_body
+    with served.with_settings(queue=4) as server:
+        statuses, small, large, afterwards = server.ours.run(fill(server.ours))
+    assert statuses == [503] * 4
+    assert (small.status, large.status) == (200, 503)
+    assert large.message == "too many large bodies wait already; try again later"
+    assert afterwards.status == 200
+
+
 def test_a_body_in_parts_is_put_together(served: Served) -> None:
     body = split(ROW)
     sent = served.ours.ask("POST", "/invocations", body[:9], b"", body[9:], headers={"content-type": JSON})
@@ -361,7 +401,7 @@ def test_a_missing_content_type_is_refused_where_mlflow_fails(served: Served) ->
     assert served.mlflow.post(split(ROW), None).status == 500
 
 
-@pytest.mark.parametrize("status", [400, 404, 408, 413, 415, 499, 500, 503, 504])
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 413, 415, 499, 500, 503, 504])
 def test_a_status_has_the_name_that_mlflow_has_for_it_or_else_that_of_http(status: int) -> None:
     names = {name for name, of in ERROR_CODE_TO_HTTP_STATUS.items() if of == status}
     names = names or {HTTPStatus(status).name, "CONTENT_TOO_LARGE"}
@@ -382,6 +422,45 @@ def test_identity_is_no_encoding(served: Served) -> None:
     headers = {"content-type": JSON, "content-encoding": "Identity"}
     sent = served.ours.ask("POST", "/invocations", split(ROW), headers=headers)
     assert served.ours.run(sent).status == 200
+
+
+HOSTS = {
+    "localhost": True,
+    "LOCALHOST:5002": True,
+    "127.0.0.1:5002": True,
+    "127.1.2.3": True,
+    "[::1]:5002": True,
+    "serving.example.com": True,
+    "Serving.example.com:80": True,
+    "evil.example.com": False,
+    "serving.example.com.evil.com": False,
+    "localhost.evil.com:5002": False,
+    "127.0.0.1.evil.com": False,
+    "192.168.0.1": False,
+    "[::2]": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_only_a_host_that_is_known_is_answered(served: Served, host: str) -> None:
+    for method, path, body in (
+        ("GET", "/health", b""),
+        ("POST", "/invocations", split(ROW)),
+        ("GET", "/x", b""),
+    ):
+        headers = {"host": host, "content-type": JSON}
+        answer = served.ours.run(served.ours.ask(method, path, body, headers=headers))
+        assert (answer.status != 403) == HOSTS[host], path
+        if answer.status == 403:
+            assert answer.code == "PERMISSION_DENIED"
+            assert answer.message.startswith("the Host of the request is neither localhost nor a name")
+
+
+def test_all_hosts_are_answered_if_asked_for(served: Served) -> None:
+    with served.with_settings(allowed_hosts=frozenset("*")) as server:
+        sent = server.ours.ask("GET", "/health", headers={"host": "evil.example.com"})
+        assert server.ours.run(sent).status == 200
 
 
 def test_no_request_is_logged_by_default(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

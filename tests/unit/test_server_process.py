@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
@@ -9,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from model_server import output
 
 from stack.config import CHECKOUT
 from stack.wait import not_healthy, wait_until
@@ -238,6 +242,82 @@ def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(
         assert [shared.ask("GET", "/health")[0] for _ in range(20)] == [200] * 20
         assert not any(request.done() for request in slow)
         assert [request.result()[0] for request in slow] == [200] * 8
+
+
+def test_what_the_model_prints_and_logs_shows_at_once(shared: Server) -> None:
+    before = shared.log.read_text()
+    assert shared.told("speak")[0] == 200
+    printed, by_root, by_own = shared.log.read_text().removeprefix(before).splitlines()
+    assert printed == "printed by the model"
+    assert by_root.endswith(" INFO root: logged by the model")
+    assert re.search(r" INFO code_model_\w+: logged by its logger$", by_own)
+
+
+@pytest.mark.parametrize(
+    ("path", "level", "shown"),
+    [
+        ("/opt/ml/model/train.py", logging.INFO, True),
+        ("train.py", logging.INFO, True),
+        (logging.__file__, logging.INFO, False),
+        (pytest.__file__, logging.INFO, False),
+        (pytest.__file__, logging.WARNING, True),
+        (output.__file__, logging.INFO, False),
+    ],
+)
+def test_libraries_show_warnings_only(path: str, level: int, shown: bool) -> None:
+    assert output.is_shown(logging.LogRecord("any", level, path, 1, "a message", None, None)) == shown
+
+
+def test_the_refusal_of_a_body_that_is_too_large_can_be_read_by_a_client_that_sends_all_of_it_first(
+    shared: Server,
+) -> None:
+    body = b" " * 17 * 2**20
+    for _ in range(5):
+        assert shared.ask("POST", "/invocations", body)[0] == 413
+        request = urllib.request.Request(f"http://127.0.0.1:{shared.port}/invocations", body)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=SOON)  # noqa: S310 - by http
+        assert refused.value.status == 413
+        assert json.loads(refused.value.read())["message"].startswith("the body is too large")
+
+
+ENDLESS = {
+    "one header": (b"GET /ping HTTP/1.1\r\nx: ", b"x" * 65536),
+    "many headers": (b"GET /ping HTTP/1.1\r\n", b"x: y\r\n" * 10_000),
+    "headers after the body": (
+        b"POST /invocations HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n \r\n0\r\n",
+        b"x: y\r\n" * 10_000,
+    ),
+    "one chunk": (
+        b"POST /invocations HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;",
+        b"x" * 65536,
+    ),
+    "the path": (b"GET /", b"x" * 65536),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_headers_that_do_not_end_end_the_connection_and_others_are_answered(
+    shared: Server, name: str
+) -> None:
+    start, more = ENDLESS[name]
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=SOON) as connection:
+        connection.sendall(start)
+        with pytest.raises(OSError, match=r"(?i)reset|pipe"):
+            connection.sendall(more * 10_000)
+    assert shared.told("predict")[0] == 200
+
+
+def test_headers_that_are_too_large_are_refused(shared: Server) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=SOON) as connection:
+        connection.sendall(b"GET /ping HTTP/1.1\r\nx: " + b"y" * 140_000)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    assert headers.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert json.loads(body)["message"] == "the headers are too large: at most 131072 bytes"
+    assert shared.ask("GET", "/ping", headers={"x": "y" * 60_000})[0] == 200
 
 
 def test_head_gets_the_status_and_the_headers_of_get_without_the_body(shared: Server) -> None:

@@ -372,7 +372,8 @@ MESSAGES: dict[str, Any] = {
 
 @pytest.fixture
 def traces_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep MLflow from writing what a ResponsesAgent does into a database in the working directory."""
+    """Keep MLflow from writing what a ResponsesAgent does into the working directory."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from model_server.settings import SettingError, Settings, available_cpus, load_settings
 
+_HOSTS = "names of hosts without a port, with commas between them, or *"
 MODEL = {"__pyfunc_model_path__": "/opt/ml/model"}
 
 
@@ -40,6 +41,7 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
         timeout=60,
         request_log=False,
         strict=True,
+        allowed_hosts=frozenset(),
         name="unknown",
         version="unknown",
         image_id="unknown",
@@ -60,6 +62,8 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "SERVER_TIMEOUT": "5",
         "SERVER_REQUEST_LOG": "True",
         "SERVER_STRICT": "false",
+        "SERVER_ALLOWED_HOSTS": " A.example.com,*,",
+        "SERVER_SERVICE_NAMES": "serving,trial",
         "MODEL_NAME": "iris",
         "MODEL_VERSION": "3",
         "IMAGE_ID": "sha256:1",
@@ -78,6 +82,7 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         timeout=5,
         request_log=True,
         strict=False,
+        allowed_hosts=frozenset({"serving", "trial", "a.example.com", "*"}),
         name="iris",
         version="3",
         image_id="sha256:1",
@@ -115,6 +120,9 @@ def test_a_missing_model_is_told_with_what_to_set(environ: dict[str, str]) -> No
         ("SERVER_REQUEST_LOG", "on", "true or false"),
         ("SERVER_PRELOAD", "auto", "true or false"),
         ("SERVER_STRICT", "0", "true or false"),
+        ("SERVER_ALLOWED_HOSTS", "localhost:80", _HOSTS),
+        ("SERVER_ALLOWED_HOSTS", "http://a", _HOSTS),
+        ("SERVER_ALLOWED_HOSTS", "*.a", _HOSTS),
     ],
 )
 def test_a_bad_value_is_told_with_what_was_expected(name: str, value: str, expected: str) -> None:
