@@ -10,7 +10,7 @@ import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
-from stack.modes.compose import come_up_command, compose_command, tracking_log_command
+from stack.modes.compose import come_up_command, compose_command, ends_at_once
 from stack.modes.docker import (
     Docker,
     base_image,
@@ -58,11 +58,29 @@ def test_compose_is_asked_for_this_stack_wherever_one_is() -> None:
     ]
 
 
-def test_what_tracking_has_told_since_then_is_asked_for() -> None:
-    since = datetime(2026, 11, 25, 10, 4, 5, tzinfo=UTC)
-    asked = ["logs", "--no-log-prefix", "--since=2026-11-25T10:04:05Z", "tracking"]
-    assert tracking_log_command(CONFIG, since)[-4:] == asked
+def test_what_the_tracking_server_tells_is_found_in_its_log() -> None:
     assert told_by_tracking("INFO: x\ntracking server: a b\nnot tracking server: c\n") == "    a b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, True),
+        ({"Restarting": False}, False),  # it runs, or has been stopped
+        ({"RestartCount": 1}, False),
+        ({"StartedAt": "2026-11-25T10:00:00.5Z"}, False),  # it had run for long
+        ({"StartedAt": "2026-11-25T09:59:58.5Z", "FinishedAt": "2026-11-25T09:59:59.5Z"}, False),  # before
+    ],
+)
+def test_a_server_that_ends_at_once_again_and_again_is_seen(changes: dict[str, Any], found: bool) -> None:
+    state = {
+        "Restarting": True,
+        "StartedAt": "2026-11-25T10:01:00.123456789Z",
+        "FinishedAt": "2026-11-25T10:01:02.123456789Z",
+        **changes,
+    }
+    container = {"RestartCount": changes.get("RestartCount", 2), "State": state}
+    assert ends_at_once(container, datetime(2026, 11, 25, 10, tzinfo=UTC)) is found
 
 
 @pytest.mark.parametrize("service", ["serving", "trial"])
