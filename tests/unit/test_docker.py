@@ -1,3 +1,4 @@
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from stack.modes.docker import (
     build_command,
     compose_environment,
     image,
+    let_all_read,
     lock_command,
     start_command,
 )
@@ -298,6 +300,42 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
     Docker(CONFIG).bake("1")
     assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
     assert "FROM mine-base\n" in dockerfiles[0]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("mask", [0o077, 0o027, 0o022])
+def test_the_images_user_can_read_what_is_baked_whatever_the_umask(
+    monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    unreadable: list[Path] = []
+    seen: list[str] = []
+
+    def fake(command: list[str]) -> subprocess.CompletedProcess[str]:
+        for path in (Path(command[-1]), *Path(command[-1]).rglob("*")):
+            seen.append(path.name)
+            if path.stat().st_mode & 0o005 != (0o005 if path.is_dir() else 0o004):
+                unreadable.append(path)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("stack.modes.docker.run", fake)
+    base = an_image("sha256:base")
+    monkeypatch.setattr("stack.modes.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
+    usual = os.umask(mask)
+    try:
+        Docker(CONFIG).bake("1")
+    finally:
+        os.umask(usual)
+    assert {"Dockerfile", "MLmodel", "model.py"} <= set(seen)
+    assert unreadable == []
+
+
+def test_what_can_be_run_stays_so_and_a_broken_link_is_left_alone(tmp_path: Path) -> None:
+    for name, mode in (("script", 0o700), ("data", 0o600)):
+        (tmp_path / name).touch(mode)
+    (tmp_path / "link").symlink_to("nowhere")
+    let_all_read(tmp_path)
+    modes = {path.name: path.lstat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"script": 0o755, "data": 0o644, "link": 0o777}
 
 
 @pytest.mark.usefixtures("registered")
