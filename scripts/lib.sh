@@ -64,6 +64,10 @@ use_packages_from() {
     use_sources "${1:-}"
 }
 
+# The user's own settings of pip may say where to install. Here, it is always .venv; PIP_USER may come from a file.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER=0
+
 # install_locked PYTHON LOCK...: into .venv, from $vendor if that is filled
 install_locked() {
     use_packages_from "$vendor" || return 1

@@ -1,7 +1,6 @@
 """Serve the model at __pyfunc_model_path__: `python -m model_server`."""
 
 import gc
-import logging
 import os
 import shutil
 import signal

@@ -2,20 +2,24 @@
 
 import math
 import subprocess
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.modes.engine import containers, engine_answers, run
+from stack.modes.engine import containers, engine_answers, moment, run
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
 _LOG_LINES = 20
+_SOON = timedelta(seconds=30)
+_LOOK_EVERY = 1.0  # seconds
 
 
 def compose_command(config: Config, *arguments: str) -> list[str]:
@@ -42,9 +46,14 @@ def logs_command(config: Config, since: datetime) -> list[str]:
     return compose_command(config, "logs", "--follow", f"--since={_utc(since)}")
 
 
-def tracking_log_command(config: Config, since: datetime) -> list[str]:
-    """Build the command line that prints what tracking has logged from a moment on."""
-    return compose_command(config, "logs", "--no-log-prefix", f"--since={_utc(since)}", "tracking")
+def _tracking_log(config: Config, since: datetime) -> str:
+    """Return what tracking has logged from a moment on."""
+    # Not by Compose, which begins each line with a control sequence.
+    logs = [
+        run(["docker", "logs", f"--since={_utc(since)}", found["Id"]])
+        for found in service_containers(config, "tracking")
+    ]
+    return "".join(log.stdout + log.stderr for log in logs)
 
 
 def _utc(moment: datetime) -> str:
@@ -77,23 +86,33 @@ def up(config: Config, *, detach: bool) -> None:
             _stop(config)
         interruption.check()
         raise StackError("Compose did not start the stack, see above; run ./scripts/doctor to find the cause")
+    tracking = _TrackingWatch(config, since)
+
+    def on_wait() -> None:
+        interruption.check()
+        tracking.check()
+
     try:
         if detach:
-            _wait_for_one_shots(config, interruption.check)
-            if told := told_by_tracking(run(tracking_log_command(config, since)).stdout):
+            _wait_for_one_shots(config, on_wait)
+            if told := told_by_tracking(_tracking_log(config, since)):
                 print(f"==> the tracking server:\n{told}", flush=True)
             print(up_text(config, "./scripts/down"), flush=True)
         else:
-            _stay(config, since, interruption)
+            _stay(config, since, interruption, on_wait)
+    except _TrackingError:
+        # Trainer and deployment would wait for it, and the engine would start it again and again.
+        run(compose_command(config, "stop", *_ONE_SHOTS, "tracking"))
+        raise
     except StackError as error:
         raise StackError(failed_text(error, config)) from error
 
 
-def _stay(config: Config, since: datetime, interruption: Interruption) -> None:
+def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: Callable[[], None]) -> None:
     """Show what all services log, until Ctrl-C; then stop them."""
     logs = subprocess.Popen(logs_command(config, since), start_new_session=True)
     try:
-        _wait_for_one_shots(config, interruption.check)
+        _wait_for_one_shots(config, on_wait)
         print(up_text(config, "Ctrl-C"), flush=True)
         runs = lambda: "up" if logs.poll() is None else None  # noqa: E731
         wait_until(runs, timeout=math.inf, on_wait=interruption.check)
@@ -114,6 +133,39 @@ def _stop(config: Config) -> None:
                 f"Compose did not stop {', '.join(names)}: {stopped.stderr.strip()}; run ./scripts/down"
             )
     print("==> stopped", flush=True)
+
+
+class _TrackingError(StackError):
+    """The tracking server does not start."""
+
+
+@dataclass
+class _TrackingWatch:
+    """Looks whether the engine starts the tracking server again and again, because it ends each time."""
+
+    config: Config
+    since: datetime
+    _next_look: float = 0.0
+
+    def check(self) -> None:
+        """Raise _TrackingError if it does; look once a second."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_EVERY
+        if any(ends_at_once(found, self.since) for found in service_containers(self.config, "tracking")):
+            log = _tracking_log(self.config, self.since)
+            told = told_by_tracking(log).splitlines()[-1:]  # each start says the same
+            said = told or [f"    {line}" for line in log.splitlines()[-_LOG_LINES:]]
+            raise _TrackingError("\n".join(["the tracking server does not start, so it is stopped:", *said]))
+
+
+def ends_at_once(container: dict[str, Any], since: datetime) -> bool:
+    """Whether a container has ended soon after it was started, again and again, the last time since then."""
+    state = container["State"]
+    if not state["Restarting"] or container["RestartCount"] < 2:
+        return False
+    started, ended = moment(state["StartedAt"]), moment(state["FinishedAt"])
+    return ended >= since and ended - started < _SOON
 
 
 def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:

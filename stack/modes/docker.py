@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
@@ -55,6 +56,14 @@ def build_command(name: str, platform: str, context: str) -> list[str]:
     """Build the command line of a bake: like build-docker's, but for our platform and without a network."""
     options = (f"--platform={platform}", "--network=none", f"--tag={name}", f"--file={context}/Dockerfile")
     return ["docker", "build", *options, context]
+
+
+def let_all_read(directory: Path) -> None:
+    """Let every user read what is in a directory: the image's user is another than the one who bakes."""
+    for path in (directory, *directory.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
 
 
 def lock_name(config: Config) -> str:
@@ -105,6 +114,7 @@ class Docker:
             raise StackError(f"the base image {base} does not exist; run: docker compose build")
 
         def build(context_dir: str, image_name: str, _network: str | None = None) -> None:
+            let_all_read(Path(context_dir))
             built = run(build_command(image_name, found.platform, context_dir))
             if built.returncode != 0:
                 raise StackError(_told_by_build(image_name, built.stdout + built.stderr))

@@ -12,6 +12,8 @@ from stack.modes.mode import Mode, Served, Service
 from stack.release.registry import Registry
 from stack.wait import not_healthy
 
+_NO_ANSWER = "the tracking server does not answer"
+
 
 @dataclass(frozen=True)
 class Status:
@@ -38,7 +40,7 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
     tags: dict[str, str] = {}
     run_id = None
     if reason := not_healthy(config.tracking_url):
-        found.append(f"the tracking server does not answer: {reason}")
+        found.append(f"{_NO_ANSWER}: {reason}")
     else:
         try:
             aliases = registry.aliases()
@@ -121,6 +123,13 @@ def show(config: Config, registry: Registry, *, json_wanted: bool) -> None:
     status = look(config, choose_mode(config), registry)
     print(as_json(status) if json_wanted else as_text(status), flush=True)
     if status.disagreements:
-        raise StackError(
-            "; ".join(status.disagreements) + "; to correct it, run ./scripts/deploy or ./scripts/up"
-        )
+        raise StackError(f"{'; '.join(status.disagreements)}; to correct it, {remedy(config, status)}")
+
+
+def remedy(config: Config, status: Status) -> str:
+    """Say what mends it; a deployment needs the tracking server."""
+    if not any(what.startswith(_NO_ANSWER) for what in status.disagreements):
+        return "run ./scripts/deploy or ./scripts/up"
+    if config.tracking_url == config.own_tracking_url:
+        return "run ./scripts/up"
+    return "start that server, or correct MLFLOW_TRACKING_URI"

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,13 +11,14 @@ import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
-from stack.modes.compose import come_up_command, compose_command, tracking_log_command
+from stack.modes.compose import come_up_command, compose_command, ends_at_once
 from stack.modes.docker import (
     Docker,
     base_image,
     build_command,
     compose_environment,
     image,
+    let_all_read,
     lock_command,
     start_command,
 )
@@ -58,11 +60,29 @@ def test_compose_is_asked_for_this_stack_wherever_one_is() -> None:
     ]
 
 
-def test_what_tracking_has_told_since_then_is_asked_for() -> None:
-    since = datetime(2026, 11, 25, 10, 4, 5, tzinfo=UTC)
-    asked = ["logs", "--no-log-prefix", "--since=2026-11-25T10:04:05Z", "tracking"]
-    assert tracking_log_command(CONFIG, since)[-4:] == asked
+def test_what_the_tracking_server_tells_is_found_in_its_log() -> None:
     assert told_by_tracking("INFO: x\ntracking server: a b\nnot tracking server: c\n") == "    a b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, True),
+        ({"Restarting": False}, False),  # it runs, or has been stopped
+        ({"RestartCount": 1}, False),
+        ({"StartedAt": "2026-11-25T10:00:00.5Z"}, False),  # it had run for long
+        ({"StartedAt": "2026-11-25T09:59:58.5Z", "FinishedAt": "2026-11-25T09:59:59.5Z"}, False),  # before
+    ],
+)
+def test_a_server_that_ends_at_once_again_and_again_is_seen(changes: dict[str, Any], found: bool) -> None:
+    state = {
+        "Restarting": True,
+        "StartedAt": "2026-11-25T10:01:00.123456789Z",
+        "FinishedAt": "2026-11-25T10:01:02.123456789Z",
+        **changes,
+    }
+    container = {"RestartCount": changes.get("RestartCount", 2), "State": state}
+    assert ends_at_once(container, datetime(2026, 11, 25, 10, tzinfo=UTC)) is found
 
 
 @pytest.mark.parametrize("service", ["serving", "trial"])
@@ -280,6 +300,42 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
     Docker(CONFIG).bake("1")
     assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
     assert "FROM mine-base\n" in dockerfiles[0]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("mask", [0o077, 0o027, 0o022])
+def test_the_images_user_can_read_what_is_baked_whatever_the_umask(
+    monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    unreadable: list[Path] = []
+    seen: list[str] = []
+
+    def fake(command: list[str]) -> subprocess.CompletedProcess[str]:
+        for path in (Path(command[-1]), *Path(command[-1]).rglob("*")):
+            seen.append(path.name)
+            if path.stat().st_mode & 0o005 != (0o005 if path.is_dir() else 0o004):
+                unreadable.append(path)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr("stack.modes.docker.run", fake)
+    base = an_image("sha256:base")
+    monkeypatch.setattr("stack.modes.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
+    usual = os.umask(mask)
+    try:
+        Docker(CONFIG).bake("1")
+    finally:
+        os.umask(usual)
+    assert {"Dockerfile", "MLmodel", "model.py"} <= set(seen)
+    assert unreadable == []
+
+
+def test_what_can_be_run_stays_so_and_a_broken_link_is_left_alone(tmp_path: Path) -> None:
+    for name, mode in (("script", 0o700), ("data", 0o600)):
+        (tmp_path / name).touch(mode)
+    (tmp_path / "link").symlink_to("nowhere")
+    let_all_read(tmp_path)
+    modes = {path.name: path.lstat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"script": 0o755, "data": 0o644, "link": 0o777}
 
 
 @pytest.mark.usefixtures("registered")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_every_variable_is_explained_in_the_example() -> None:
         "CONTAINER_URL",
     }  # set by the stack itself
     assert (compose | config) - internal <= explained
+
+
+def test_a_clone_of_git_for_windows_has_the_lines_ends_that_scripts_need(tmp_path: Path) -> None:
+    def git(*command: str, cwd: Path = tmp_path / "origin") -> str:
+        own = ["-c", "user.name=me", "-c", "user.email=me@example.com", "-c", "core.autocrlf=true"]
+        return subprocess.run(
+            ["git", *own, *command], cwd=cwd, capture_output=True, text=True, check=True
+        ).stdout
+
+    listed = git("ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=CHECKOUT).split("\0")
+    for name in filter(None, listed):
+        (tmp_path / "origin" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, tmp_path / "origin" / name)
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message=all")
+    git("clone", "--quiet", "origin", "clone", cwd=tmp_path)
+    for name in filter(None, listed):
+        assert (tmp_path / "clone" / name).read_bytes() == (CHECKOUT / name).read_bytes(), name
 
 
 def test_the_example_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from stack.config import load_config
 from stack.errors import StackError, TrackingError
 from stack.modes.mode import Mode, Served, Service
 from stack.release.registry import Registry
-from stack.release.status import Status, as_json, as_text, disagreements, look
+from stack.release.status import Status, as_json, as_text, disagreements, look, remedy
 
 CONFIG = load_config({}, Path("/nonexistent/.env"))
 SERVED = Served("iris", "2", "sha256:two", is_healthy=True)
@@ -184,3 +184,21 @@ def test_the_json_holds_everything_with_times_in_utc() -> None:
 def test_the_json_says_that_something_does_not_agree() -> None:
     told = json.loads(as_json(replace(STATUS, served=None, disagreements=["serving is not up"])))
     assert (told["served"], told["agree"], told["disagreements"]) == (None, False, ["serving is not up"])
+
+
+@pytest.mark.parametrize(
+    ("told", "foreign", "mends"),
+    [
+        (["tracking is not up", "the tracking server does not answer: no"], False, "run ./scripts/up"),
+        (
+            ["the tracking server does not answer: no"],
+            True,
+            "start that server, or correct MLFLOW_TRACKING_URI",
+        ),
+        (["serving is not up"], False, "run ./scripts/deploy or ./scripts/up"),
+        (["the champion is 3"], True, "run ./scripts/deploy or ./scripts/up"),
+    ],
+)
+def test_what_mends_it_is_told(told: list[str], foreign: bool, mends: str) -> None:
+    config = replace(CONFIG, tracking_url="http://team.example.com") if foreign else CONFIG
+    assert remedy(config, replace(STATUS, disagreements=told)) == mends

@@ -210,6 +210,12 @@ def test_the_stacks_own_addresses_are_never_behind_a_proxy(tmp_path: Path) -> No
     assert shell(ask, tmp_path, NO_PROXY="intranet").split() == ["localhost,127.0.0.1,intranet"] * 2
 
 
+def test_pip_installs_into_venv_whatever_the_users_settings_say(tmp_path: Path) -> None:
+    ask = f". {CHECKOUT}/scripts/lib.sh; env | grep ^PIP_"
+    given = {"PIP_TARGET": "/t", "PIP_PREFIX": "/p", "PIP_ROOT": "/r", "PIP_USER": "1", "PIP_TIMEOUT": "9"}
+    assert sorted(shell(ask, tmp_path, **given).split()) == ["PIP_TIMEOUT=9", "PIP_USER=0"]
+
+
 SHOW = (
     f". {CHECKOUT}/lock/sources.sh; use_sources vendor;"
     " echo $packages_from; echo ${PIP_INDEX_URL-}; echo ${UV_DEFAULT_INDEX-}; echo ${https_proxy-}"
