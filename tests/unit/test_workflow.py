@@ -301,7 +301,7 @@ def test_a_model_that_fails_elsewhere_says_why(saved_model: str) -> None:
 def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
     name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
     server = "http://127.0.0.1:9"
     monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers(server, server))
     with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": server, name: value}):

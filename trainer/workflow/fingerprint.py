@@ -11,7 +11,8 @@ import pandas as pd
 from workflow.definition import Data, Training
 
 WORKFLOW = Path(__file__).parent
-LOCK = WORKFLOW.parent.parent / "lock" / "runtime.txt"
+CHECKOUT = WORKFLOW.parent.parent
+LOCK = CHECKOUT / "lock" / "runtime.txt"
 
 
 def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:

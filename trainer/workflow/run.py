@@ -8,6 +8,7 @@ import sys
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -339,6 +340,12 @@ def main(training: Training) -> int:
                 " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
             )
         surroundings.check_surroundings("train.py")
+        directory = training.directory.resolve()
+        if not Path(sys.argv[0]).resolve().is_relative_to(directory):
+            raise TrainingError(
+                f"Training(directory=...) must be the directory of train.py, found {directory}; pass"
+                " directory=Path(__file__).parent"
+            )
         training = replace(training, gate=_configured(training.gate))
         verdict = train(
             training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
