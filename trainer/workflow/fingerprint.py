@@ -18,9 +18,7 @@ def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
     """Return the SHA-256, in hexadecimal, of the code, the data, the parameters and the locked packages."""
     digest = hashlib.sha256()
     for directory in (training.directory, WORKFLOW):
-        for file in _files(directory):
-            _add(digest, file.relative_to(directory).as_posix().encode())
-            _add(digest, file.read_bytes())
+        _add(digest, canonical(file_digests(directory)).encode())
     _add(digest, lock.read_bytes())
     _add(digest, canonical((training.parameters, training.gate)).encode())
     for rows in (data.train, data.held_out):
@@ -29,6 +27,14 @@ def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
         for place in range(rows.shape[1]):  # not by name: two may have the same
             _add(digest, _contents(rows.iloc[:, place]))
     return digest.hexdigest()
+
+
+def file_digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that somebody wrote, by its path in the directory."""
+    return {
+        file.relative_to(directory).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in _files(directory)
+    }
 
 
 def _contents(values: pd.Series | pd.Index) -> bytes:

@@ -24,7 +24,7 @@ from mlflow.models.model import ModelInfo
 from workflow import surroundings
 from workflow.answers import answer, answer_elsewhere, as_request, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
-from workflow.fingerprint import fingerprint
+from workflow.fingerprint import file_digests, fingerprint
 from workflow.gate import Champion, Verdict, judge
 from workflow.own_code import own_code
 from workflow.server import wait_for_server, why_failed
@@ -53,6 +53,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         MlflowException: if the tracking server fails.
 
     """
+    code = file_digests(training.directory)
     with own_code("load_data", training.directory):
         data = training.load_data()
     if not isinstance(data, Data):
@@ -75,6 +76,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     _set_experiment(client, model_name)
     with mlflow.start_run() as run:
         trained = _run(training, data, request, client, model_name, run.info.run_id)
+        _check_code(code, training.directory)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -209,6 +211,17 @@ def _has_json(rows: pd.DataFrame) -> bool:
 
 def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
     return from_pandas(rows, name=name, targets=data.target)
+
+
+def _check_code(before: dict[str, str], directory: Path) -> None:
+    """Raise TrainingError if a file of the model's code is not what it was when the training began."""
+    changed = sorted(path for path, _ in before.items() ^ file_digests(directory).items())
+    if changed:
+        raise TrainingError(
+            f"{', '.join(dict.fromkeys(changed))} in {directory} changed during the training, so the version"
+            " would be of other code than it says; let the training write into the working directory, by a"
+            " relative path, and train again"
+        )
 
 
 def _check(model: ModelInfo, run_id: str) -> None:
