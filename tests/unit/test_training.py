@@ -456,8 +456,8 @@ def test_a_training_that_changes_its_own_code_registers_nothing(
     assert ended.status == 1
     assert ended.last == (
         f"train.py: model.py, plot.png in {tmp_path} changed during the training, so the version would be of"
-        " other code than it says; let the training write into the working directory, by a relative path, and"
-        " train again"
+        " other code than it says; write by relative paths, and train with ./scripts/train, which runs"
+        " train.py in an empty directory"
     )
     assert server.versions("writing") == []
 

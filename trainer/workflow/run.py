@@ -219,8 +219,8 @@ def _check_code(before: dict[str, str], directory: Path) -> None:
     if changed:
         raise TrainingError(
             f"{', '.join(dict.fromkeys(changed))} in {directory} changed during the training, so the version"
-            " would be of other code than it says; let the training write into the working directory, by a"
-            " relative path, and train again"
+            " would be of other code than it says; write by relative paths, and train with ./scripts/train,"
+            " which runs train.py in an empty directory"
         )
 
 
