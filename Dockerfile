@@ -96,7 +96,7 @@ COPY --chmod=755 trainer/ trainer/
 COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
 ENV PYTHONPATH=/stack/trainer
 WORKDIR /stack/${MODEL_DIR}
-CMD ["python", "train.py", "--wait"]
+CMD ["python", "-P", "-m", "workflow", "train.py", "--wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive

@@ -55,9 +55,9 @@ def _train(arguments: argparse.Namespace) -> None:
     server.
     Exit status: 0 accepted, 1 failed, 2 wrong usage, 3 refused by the gate.
     """
-    from stack.run import become
+    from stack.run import train
 
-    become("train.py", ["--force"] if arguments.force else [])
+    train(*(["--force"] if arguments.force else []))
 
 
 def _deploy(arguments: argparse.Namespace) -> None:
@@ -114,9 +114,9 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _infer(arguments: argparse.Namespace) -> None:
     """Load the model of a run from the tracking server, and print its predictions for example.json."""
-    from stack.run import become
+    from stack.run import infer
 
-    become("infer.py", ["--runid", arguments.runid])
+    infer("--runid", arguments.runid)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

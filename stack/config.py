@@ -88,6 +88,10 @@ class Config:
         """Return what the trainer reads from its environment, its search path for modules included."""
         return {**self.client_environment(), **self.gate, "PYTHONPATH": str(CHECKOUT / "trainer")}
 
+    def trainer_arguments(self, *arguments: str) -> list[str]:
+        """Return what Python is called with to train; train.py gets ``arguments``."""
+        return ["-P", "-m", "workflow", str(self.model_dir / "train.py"), *arguments]
+
 
 def read_env_file(env_file: Path = ENV_FILE) -> dict[str, str | None]:
     """Return what the file sets; nothing if there is no file.

@@ -1,21 +1,35 @@
-"""Run a Python file of the model's directory, or else of trainer/, as a client of this stack."""
+"""Run the trainer's programs as clients of this stack, each in place of this process."""
 
 import os
 import sys
 
-from stack.config import CHECKOUT, load_config
+from stack.config import CHECKOUT, Config, load_config
 
 
-def become(name: str, arguments: list[str]) -> None:
-    """Replace this process by that Python file.
+def train(*arguments: str) -> None:
+    """Become the trainer of the model; its train.py gets ``arguments``.
 
     Raises:
         StackError: if the settings are wrong.
 
     """
     config = load_config()
-    own = config.model_dir / name
-    file = own if own.exists() else CHECKOUT / "trainer" / name
+    _become(config, config.trainer_arguments(*arguments))
+
+
+def infer(*arguments: str) -> None:
+    """Become infer.py, the model's own or else that of trainer/, in the model's directory.
+
+    Raises:
+        StackError: if the settings are wrong.
+
+    """
+    config = load_config()
+    own = config.model_dir / "infer.py"
     os.chdir(config.model_dir)
+    _become(config, [str(own if own.exists() else CHECKOUT / "trainer" / "infer.py"), *arguments])
+
+
+def _become(config: Config, arguments: list[str]) -> None:
     environment = {**os.environ, **config.trainer_environment()}
-    os.execve(sys.executable, [sys.executable, str(file), *arguments], environment)  # noqa: S606 - no shell wanted
+    os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606 - no shell wanted

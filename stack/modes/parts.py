@@ -82,7 +82,10 @@ class Parts:
         children = {}
         try:
             children["trainer"] = self._start(
-                "trainer", ["train.py", "--wait"], self.config.model_dir, self.config.trainer_environment()
+                "trainer",
+                self.config.trainer_arguments("--wait"),
+                CHECKOUT,
+                self.config.trainer_environment(),
             )
             children["deploy"] = self._start(
                 "deploy",

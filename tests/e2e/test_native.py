@@ -211,6 +211,24 @@ def test_a_trainer_that_fails_is_named_and_down_stops_what_is_up(home: Path, ins
     assert nothing_left(stack) is None
 
 
+def test_what_somebody_deletes_in_the_ui_leaves_the_champion_serving(own: Stack) -> None:
+    own.up()
+    own.client.delete_run(own.version("1").run_id or "")
+    assert "its run was deleted, so it is trained anew" in own.script_under_requests(
+        "up", "--native", "--detach"
+    )
+    own.assert_settled("2")
+    own.script_under_requests("rollback")
+    own.assert_settled("1")
+    experiment = own.client.get_experiment_by_name("iris")
+    assert experiment is not None
+    own.client.delete_experiment(experiment.experiment_id)
+    failed = own.script("up", "--native", "--detach", check=False)
+    assert failed.returncode == 1
+    assert f"mlflow experiments restore --experiment-id {experiment.experiment_id}" in failed.stderr
+    own.assert_settled("1")
+
+
 def pythons() -> list[str]:
     """Find one interpreter of each supported version: on the PATH, or where pyenv keeps them."""
     found = []

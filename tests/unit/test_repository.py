@@ -65,6 +65,11 @@ def test_services_are_confined(name: str) -> None:
     assert name == "tracking" or service["read_only"]
 
 
+def test_a_training_can_write_into_its_home_directory() -> None:
+    trainer = SERVICES["trainer"]
+    assert trainer["environment"]["HOME"] in trainer["tmpfs"]
+
+
 @pytest.mark.parametrize("name", ["tracking", "serving"])
 def test_long_running_services_have_a_health_check_and_come_back(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"

@@ -444,6 +444,24 @@ def test_a_nested_run_that_has_ended_and_another_experiment_change_nothing(
     assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")["answers"] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("function", ["load_data", "initialize_and_train", "store_pyfunc_model", "evaluate"])
+def test_a_training_that_changes_its_own_code_registers_nothing(
+    train: Train, server: Server, tmp_path: Path, function: str
+) -> None:
+    def change() -> None:
+        (tmp_path / "plot.png").write_text("of this training")
+        (tmp_path / "model.py").write_text(f"{MODEL}# more")
+
+    ended = train("writing", **{function: afterwards(right(tmp_path)[function], change)})
+    assert ended.status == 1
+    assert ended.last == (
+        f"train.py: model.py, plot.png in {tmp_path} changed during the training, so the version would be of"
+        " other code than it says; write by relative paths, and train with ./scripts/train, which runs"
+        " train.py in an empty directory"
+    )
+    assert server.versions("writing") == []
+
+
 # What somebody has deleted
 
 

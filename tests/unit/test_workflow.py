@@ -2,10 +2,14 @@ import itertools
 import json
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -29,9 +33,12 @@ from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from workflow import Data, Gate, Training, TrainingError, main, run, surroundings
 from workflow.answers import ALONE, UnfitError, answer_elsewhere, as_request, ask
+from workflow.canonical import canonical
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
 from workflow.own_code import own_code
+
+from stack.config import CHECKOUT
 
 ACCURACY = Gate("accuracy", threshold=0.9, tolerance=0.04)
 ERROR = Gate("error", threshold=50, tolerance=1, greater_is_better=False)
@@ -177,6 +184,106 @@ def test_the_same_inputs_have_the_same_fingerprint_in_two_directories(
 )
 def test_the_fingerprint_changes_with(fingerprint_of: Fingerprinter, change: dict[str, Any]) -> None:
     assert fingerprint_of(**change) != fingerprint_of("unchanged")
+
+
+class Plain:
+    """An object whose repr has its address."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.me = self
+
+
+@dataclass(frozen=True, repr=False, slots=True)
+class Chosen:
+    names: frozenset[str]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (True, "True"),
+        (1, "1"),
+        (1.0, "1.0"),
+        ("1", "'1'"),
+        (np.float64(0.5), "0.5"),
+        ({"b": 1, "a": (2, [3])}, "{'a': tuple(2, list(3)), 'b': 1}"),
+        ({2: "b", "1": "a"}, "{'1': 'a', 2: 'b'}"),
+        ({"b", "a", "c"}, "set('a', 'b', 'c')"),
+        (frozenset({("b", 1), ("a", 2)}), "set(tuple('a', 2), tuple('b', 1))"),
+        (lambda x: x, "tests.unit.test_workflow.<lambda>"),
+        (partial(round, ndigits=2), "partial(<built-in function round>, tuple(), {'ndigits': 2})"),
+        (Plain, "tests.unit.test_workflow.Plain"),
+        (Plain(3), "tests.unit.test_workflow.Plain({'me': itself, 'size': 3})"),
+        (Chosen(frozenset("ba")), "tests.unit.test_workflow.Chosen({'names': set('a', 'b')})"),
+        ("a".upper, "<built-in method upper of str object>"),
+        (
+            np.array([Plain(1)], dtype=object),
+            "tuple(tests.unit.test_workflow.Plain({'me': itself, 'size': 1}))",
+        ),
+    ],
+    ids=str,
+)
+def test_a_value_has_one_text_whatever_its_address_and_the_order_of_sets(value: object, text: str) -> None:
+    assert canonical(value) == text
+
+
+def test_two_arrays_have_the_same_text_if_they_hold_the_same() -> None:
+    array = np.arange(5000)
+    assert canonical(array) == canonical(array.copy())
+    others = (array[::-1], array.astype("int32"), array.reshape(50, 100), np.where(array == 2500, 0, array))
+    assert canonical(array) not in [canonical(other) for other in others]
+
+
+CELLS: dict[str, list[Any]] = {
+    "sets": [{"a", "b"}, {"c"}, set()],
+    "objects": [Plain(1), Plain(2), Plain(3)],
+    "lists": [["a"], [], ["b", "c"]],
+    "arrays": [np.arange(3), np.arange(3), np.arange(2)],
+    "decimals": [Decimal("1.1"), Decimal("2"), None],
+    "mixed": [1, "a", None],
+}
+
+
+@pytest.mark.parametrize("cells", CELLS)
+def test_cells_of_any_kind_give_the_same_fingerprint_until_one_changes(
+    fingerprint_of: Fingerprinter, cells: str
+) -> None:
+    def rows(values: list[Any]) -> pd.DataFrame:
+        return ROWS.assign(cells=pd.Series(values, dtype=object))
+
+    def mark(name: str, rows: pd.DataFrame) -> str:
+        return fingerprint_of(name, train=rows, held_out=rows)
+
+    first = mark("first", rows(deepcopy(CELLS[cells])))
+    assert mark("again", rows(deepcopy(CELLS[cells]))) == first
+    assert mark("changed", rows([*CELLS[cells][:2], "other"])) != first
+    assert mark("in another order", rows([CELLS[cells][place] for place in (2, 0, 1)])) != first
+
+
+def test_the_fingerprint_is_the_same_in_each_process() -> None:
+    code = """
+import pandas as pd
+from pathlib import Path
+from workflow import Data, Gate, Training
+from workflow.canonical import canonical
+from workflow.fingerprint import fingerprint
+rows = pd.DataFrame({"target": [0, 1], "words": pd.Series([{"a", "b", "c"}, frozenset("xyz")], dtype=object)})
+parameters = {"stop": {"the", "of", "and"}, "link": lambda x: x, "what": object(), 1: "one"}
+training = Training(Path("nothing"), parameters, Gate("a", 0, 0), *[None] * 4)
+print(fingerprint(training, Data(rows, rows, "target")))
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(CHECKOUT / "trainer")},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
 
 
 def test_renaming_a_file_changes_the_fingerprint(fingerprint_of: Fingerprinter) -> None:
@@ -467,7 +574,7 @@ def test_a_model_that_fails_elsewhere_says_why(saved_model: str) -> None:
 def test_a_bound_that_can_not_be_used_is_refused_in_one_sentence(
     name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
     server = "http://127.0.0.1:9"
     monkeypatch.setattr(surroundings, "FOUND", surroundings.Servers(server, server))
     with patch.dict(os.environ, {"MLFLOW_TRACKING_URI": server, name: value}):

@@ -1,7 +1,8 @@
 """What all trainings have in common: a model's train.py describes the model, and this package trains it.
 
-python train.py [--force]        with MLFLOW_TRACKING_URI naming the tracking server
+python -P -m workflow DIRECTORY/train.py [--force]        with MLFLOW_TRACKING_URI naming the tracking server
 
+That runs train.py in an empty working directory; `python train.py` does the same in the one where you are.
 docs/own-model.md says what such a train.py holds. trainer/train.py is one, and examples/diabetes/train.py
 another.
 """

@@ -1,40 +1,49 @@
 """One value for all that a training depends on: if it is the same, the model would be the same too."""
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
+from workflow.canonical import canonical
 from workflow.definition import Data, Training
 
 WORKFLOW = Path(__file__).parent
-LOCK = WORKFLOW.parent.parent / "lock" / "runtime.txt"
+CHECKOUT = WORKFLOW.parent.parent
+LOCK = CHECKOUT / "lock" / "runtime.txt"
 
 
 def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
     """Return the SHA-256, in hexadecimal, of the code, the data, the parameters and the locked packages."""
     digest = hashlib.sha256()
     for directory in (training.directory, WORKFLOW):
-        for file in _files(directory):
-            _add(digest, file.relative_to(directory).as_posix().encode())
-            _add(digest, file.read_bytes())
+        _add(digest, canonical(file_digests(directory)).encode())
     _add(digest, lock.read_bytes())
-    settings = {"parameters": dict(training.parameters), "gate": asdict(training.gate)}
-    _add(digest, json.dumps(settings, sort_keys=True, default=str).encode())
+    _add(digest, canonical((training.parameters, training.gate)).encode())
     for rows in (data.train, data.held_out):
-        _add(digest, json.dumps([(str(name), str(kind)) for name, kind in rows.dtypes.items()]).encode())
-        _add(digest, _contents(rows))
+        _add(digest, canonical([(name, str(kind)) for name, kind in rows.dtypes.items()]).encode())
+        _add(digest, _contents(rows.index))
+        for place in range(rows.shape[1]):  # not by name: two may have the same
+            _add(digest, _contents(rows.iloc[:, place]))
     return digest.hexdigest()
 
 
-def _contents(rows: pd.DataFrame) -> bytes:
-    try:
-        return pd.util.hash_pandas_object(rows).to_numpy().tobytes()
-    except TypeError:  # lists or arrays in a cell
-        return rows.to_json(orient="split", double_precision=15).encode()
+def file_digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that somebody wrote, by its path in the directory."""
+    return {
+        file.relative_to(directory).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in _files(directory)
+    }
+
+
+def _contents(values: pd.Series | pd.Index) -> bytes:
+    if values.dtype != object:
+        try:
+            return pd.util.hash_pandas_object(values, index=False).to_numpy().tobytes()
+        except (TypeError, NotImplementedError):  # lists in Arrow's types
+            pass
+    return canonical(list(values)).encode()
 
 
 def _add(digest: "hashlib._Hash", part: bytes) -> None:

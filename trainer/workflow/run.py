@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from mlflow.models.model import ModelInfo
 from workflow import surroundings
 from workflow.answers import REPLAY_ROWS, Answered, UnfitError, answer_elsewhere, as_request, ask, one_line
 from workflow.definition import Data, Gate, Training, TrainingError
-from workflow.fingerprint import fingerprint
+from workflow.fingerprint import file_digests, fingerprint
 from workflow.gate import Champion, Verdict, judge
 from workflow.own_code import own_code
 from workflow.server import wait_for_server, why_failed
@@ -54,6 +55,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         MlflowException: if the tracking server fails.
 
     """
+    code = file_digests(training.directory)
     with own_code("load_data", training.directory):
         data = training.load_data()
     if not isinstance(data, Data):
@@ -76,6 +78,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     _set_experiment(client, model_name)
     with mlflow.start_run() as run:
         trained = _run(training, data, client, model_name, run.info.run_id)
+        _check_code(code, training.directory)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -217,6 +220,17 @@ def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
     return from_pandas(rows, name=name, targets=data.target)
 
 
+def _check_code(before: dict[str, str], directory: Path) -> None:
+    """Raise TrainingError if a file of the model's code is not what it was when the training began."""
+    changed = sorted(path for path, _ in before.items() ^ file_digests(directory).items())
+    if changed:
+        raise TrainingError(
+            f"{', '.join(dict.fromkeys(changed))} in {directory} changed during the training, so the version"
+            " would be of other code than it says; write by relative paths, and train with ./scripts/train,"
+            " which runs train.py in an empty directory"
+        )
+
+
 def _check(model: ModelInfo, run_id: str) -> None:
     if not hasattr(model, "model_id"):
         raise TrainingError(
@@ -342,6 +356,12 @@ def main(training: Training) -> int:
                 " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
             )
         surroundings.check_surroundings("train.py")
+        directory = training.directory.resolve()
+        if not Path(sys.argv[0]).resolve().is_relative_to(directory):
+            raise TrainingError(
+                f"Training(directory=...) must be the directory of train.py, found {directory}; pass"
+                " directory=Path(__file__).parent"
+            )
         training = replace(training, gate=_configured(training.gate))
         verdict = train(
             training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
