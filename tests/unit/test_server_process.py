@@ -432,7 +432,8 @@ def test_a_shared_model_is_not_told_as_left_open(shared: Server) -> None:
 
 
 def test_a_model_that_does_not_load_in_a_worker_ends_the_server(servers: Servers) -> None:
-    assert servers.kept_open_and_broken.process.wait(START) == 3
+    # 3, or 1 if gunicorn learns of a second worker while it ends.
+    assert servers.kept_open_and_broken.process.wait(START) in (1, 3)
     log = servers.kept_open_and_broken.log.read_text()
     assert "can't be served" in log
     assert "no such luck" in log

@@ -423,7 +423,7 @@ def test_an_answer_is_what_a_client_reads(predict: Callable[..., Any], expected:
 
 
 def test_a_missing_text_is_the_same_alone_as_beside_a_text() -> None:
-    features = FEATURES.assign(name=["a", None, "c"])
+    features = FEATURES.assign(name=pd.Series(["a", None, "c"]))
     optional = [*IN_COLUMNS.inputs.inputs[:2], ColSpec(DataType.string, "name", required=False)]
     model, given = predicting(
         lambda rows: [repr(name) for name in rows["name"]], ModelSignature(Schema(optional))
