@@ -40,7 +40,8 @@ class Handover:
         if self._is_strict:
             try:
                 async with asyncio.timeout(self._timeout):
-                    body = await asyncio.to_thread(exact, content_type, body, self._columns)
+                    content_type, body = await asyncio.to_thread(exact, content_type, body, self._columns)
+                scope = {**scope, "headers": [(b"content-type", content_type.encode("latin-1"))]}
             except TimeoutError:
                 return too_slow(self._timeout)
             except Misfit as wrong:

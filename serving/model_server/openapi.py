@@ -16,8 +16,13 @@ _TYPES: dict[DataType, dict[str, Any]] = {
     DataType.double: {"type": "number", "format": "double"},
     DataType.string: {"type": "string"},
     DataType.binary: {"type": "string", "format": "byte"},
-    DataType.datetime: {"type": "string", "format": "date-time"},
+    DataType.datetime: {
+        "type": "string",
+        "format": "date-time",
+        "description": "A date, or a date and a time, as in ISO 8601. Times with a zone become UTC.",
+    },
 }
+_NULLABLE = (DataType.float, DataType.double, DataType.string, DataType.datetime)
 _SIMPLE = {
     "/ping": "Whether the server is up",
     "/health": "The same",
@@ -101,28 +106,39 @@ def _as_markdown(inputs: Schema | None) -> str:
 
 
 def _schema(column: Column) -> dict[str, Any]:
+    """Describe a column: any may be left out if it is optional, but null is taken in some only."""
     found = {} if column.kind is None else _TYPES[column.kind]
-    return found if column.required or not found else {**found, "type": [found["type"], "null"]}
+    is_nullable = not column.required and column.kind in _NULLABLE
+    return {**found, "type": [found["type"], "null"]} if is_nullable else found
 
 
 def _request(inputs: Schema | None, params: ParamSchema | None) -> dict[str, Any]:
     record: dict[str, Any] = {}
-    if columns := named_columns(inputs):
+    columns = named_columns(inputs)
+    # JSON has no numbers as names of properties.
+    has_numbers = any(not isinstance(column.name, str) for column in columns)
+    if columns:
         record = {
             "type": "object",
             "properties": {column.name: _schema(column) for column in columns},
-            "required": [column.name for column in columns if column.required],
+            "required": [str(column.name) for column in columns if column.required],
         }
     rows = {"type": "array", "items": record}
     split = {
         "type": "object",
         "properties": {
-            "columns": {"type": "array", "items": {"type": "string"}},
+            "columns": {
+                "type": "array",
+                "items": {"enum": [column.name for column in columns]} if columns else {},
+            },
             "data": {"type": "array", "items": {"type": "array"}},
         },
         "required": ["columns", "data"],
     }
-    formats = {"dataframe_split": split, "dataframe_records": rows, "instances": rows, "inputs": {}}
+    formats: dict[str, Any] = {"dataframe_split": split}
+    if not has_numbers:
+        formats |= {"dataframe_records": rows, "instances": rows}
+    formats["inputs"] = {}
     extra = {} if params is None else {"params": _params(params)}
     return {
         "oneOf": [
@@ -155,14 +171,15 @@ def _read(written: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _examples(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the example in each of the formats, where it is a table."""
+    """Return the example in each of the formats, where it is a table; with its params, if it has some."""
+    others = {"params": request.pop("params")} if "params" in request else {}
     examples = {name: {name: value} for name, value in request.items()}
     split = request.get("dataframe_split")
-    if split is not None and "columns" in split:
+    if split is not None and all(isinstance(name, str) for name in split.get("columns", [0])):
         names, rows = split["columns"], split["data"]
         records = [dict(zip(names, row, strict=True)) for row in rows]
         lists = {name: [row[position] for row in rows] for position, name in enumerate(names)}
         examples["dataframe_records"] = {"dataframe_records": records}
         examples["instances"] = {"instances": records}
         examples["inputs"] = {"inputs": lists}
-    return {name: {"value": value} for name, value in examples.items()}
+    return {name: {"value": {**value, **others}} for name, value in examples.items()}

@@ -101,7 +101,7 @@ def read_table(request: dict[str, Any], columns: list[Column]) -> Table:
         raise WrongError(f"{_ONE_FORMAT}, found {' and '.join(found) or 'none of them'}")
     name, data = found[0], request[found[0]]
     if name == "dataframe_split":
-        return _split(data, bool(columns))
+        return _split(data, columns)
     if not columns and name != "dataframe_records":  # that may be a tensor
         return {}
     if isinstance(data, dict) and name != "dataframe_records":
@@ -109,9 +109,13 @@ def read_table(request: dict[str, Any], columns: list[Column]) -> Table:
     return _records(name, data)
 
 
-def _split(data: Any, is_named: bool) -> Table:  # noqa: ANN401 - JSON
+def _split(data: Any, columns: list[Column]) -> Table:  # noqa: ANN401 - JSON
+    # pandas names the columns by numbers where a model was not trained with names.
+    is_named = bool(columns) and all(isinstance(column.name, str) for column in columns)
     if not is_named and isinstance(data, dict) and "columns" not in data:
-        return {}
+        if not columns:
+            return {}
+        data = {"columns": [column.name for column in columns], **data}
     if not isinstance(data, dict) or not {"columns", "data"} <= data.keys() <= {"columns", "data", "index"}:
         raise WrongError("dataframe_split: expected an object with columns and data, and index if need be")
     names, rows = data["columns"], data["data"]

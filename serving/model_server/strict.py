@@ -8,14 +8,19 @@ that the signature has.
 import base64
 import binascii
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
+import pandas as pd
 from mlflow.types import DataType
 
 from model_server.refusal import Misfit, Table, WrongError, kind_of, misfit, read_csv, read_json, read_table
 from model_server.signature import Column
 
+_JSON = "application/json"
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _NUMBERS = (DataType.integer, DataType.long, DataType.float, DataType.double)
 # What `pandas.read_csv` takes for a missing value, besides nothing at all: its parameter `na_values`.
 _NOTHING_IN_CSV = frozenset(
@@ -45,10 +50,11 @@ _BOUNDS = {DataType.integer: 2**31, DataType.long: 2**63}
 _FLOAT_LIMIT = 3.4028235677973366e38
 
 
-def exact(content_type: str, body: bytes, columns: list[Column]) -> bytes:
+def exact(content_type: str, body: bytes, columns: list[Column]) -> tuple[str, bytes]:
     """Return the request in a format that MLflow reads without a loss; unchanged if it is not a table.
 
-    What is wrong with its shape is for MLflow to refuse.
+    MLflow reads no dates in CSV, so with dates, CSV becomes JSON. What is wrong with the shape of a request
+    is for MLflow to refuse.
 
     Raises:
         Misfit: if a value can't be had in the type of its column; rows count from 1.
@@ -57,19 +63,22 @@ def exact(content_type: str, body: bytes, columns: list[Column]) -> bytes:
     mime = content_type.partition(";")[0].strip()
     try:
         if mime == "text/csv":
-            _exact_columns(read_csv(body), columns, is_text=True)
-        elif mime == "application/json":
+            table = read_csv(body)
+            if any(column.kind == DataType.datetime for column in columns):
+                return content_type.replace(mime, _JSON, 1), _as_split({}, table, columns, is_text=True)
+            _exact_columns(table, columns, is_text=True)
+        elif mime == _JSON:
             request = read_json(body)
-            return _as_split(request, read_table(request, columns), columns)
+            return content_type, _as_split(request, read_table(request, columns), columns, is_text=False)
     except Misfit:
         raise
     except (WrongError, RecursionError):  # of the shape
         pass
-    return body
+    return content_type, body
 
 
-def _as_split(request: dict[str, Any], table: Table, columns: list[Column]) -> bytes:
-    found = _exact_columns(table, columns, is_text=False)
+def _as_split(request: dict[str, Any], table: Table, columns: list[Column], *, is_text: bool) -> bytes:
+    found = _exact_columns(table, columns, is_text=is_text)
     if not found or any(column.required and column.name not in table for column in columns):
         raise WrongError
     split: dict[str, Any] = {"columns": list(found), "data": list(zip(*found.values(), strict=True))}
@@ -101,18 +110,18 @@ def _exact(value: Any, kind: DataType, *, is_text: bool) -> Any:  # noqa: ANN401
         WrongError: what it is, if it can't be in that type.
 
     """
-    if is_text and value is not None and kind in _NUMBERS:
+    if is_text and value is not None:
         value = _from_csv(value, kind)
+    if kind == DataType.datetime:
+        return _moment(value)
     if found := misfit(value, kind):
         raise WrongError(found)
     if kind in _BOUNDS:
         return _whole(value, _BOUNDS[kind])
     if kind in (DataType.float, DataType.double):
         return _number(value, kind)
-    if kind == DataType.boolean and not is_text:
-        if value not in (0, 1):  # and neither False nor True, which are equal to these
-            raise WrongError("a number that is neither 0 nor 1" if _is_number(value) else kind_of(value))
-        return bool(value)
+    if kind == DataType.boolean:
+        return _boolean(value, is_text=is_text)
     if kind == DataType.string:
         if value is None or value != value:
             return None
@@ -127,15 +136,42 @@ def _exact(value: Any, kind: DataType, *, is_text: bool) -> Any:  # noqa: ANN401
 
 
 def _from_csv(text: str, kind: DataType) -> Any:  # noqa: ANN401
-    """Return the number that pandas reads, None for a missing one, or the text if it is no such number."""
+    """Return what pandas reads: None for a missing value, a number or a boolean, or else the text."""
     if text.strip() in _NOTHING_IN_CSV:
         return None
+    if kind == DataType.boolean:
+        return _BOOLEANS.get(text.lower(), text)
+    if kind not in _NUMBERS:
+        return text
     with suppress(ValueError):
         return int(text)
     with suppress(ValueError):
         number = float(text)
         return number if number.is_integer() or kind not in _BOUNDS else text
     return text
+
+
+def _boolean(value: Any, *, is_text: bool) -> bool:  # noqa: ANN401
+    if value in (0, 1):  # or False or True, which are equal to these
+        return bool(value)
+    if is_text:
+        raise WrongError("nothing" if value is None else "text that is neither true nor false")
+    raise WrongError("a number that is neither 0 nor 1" if isinstance(value, int | float) else kind_of(value))
+
+
+def _moment(value: Any) -> str | None:  # noqa: ANN401
+    """Return a date, or a date and a time, in UTC if it has a zone, all in the same form."""
+    if value is None or value != value:
+        return None
+    if not isinstance(value, str):
+        raise WrongError(kind_of(value))
+    try:
+        if not _ISO.fullmatch(value):
+            raise ValueError
+        moment = pd.Timestamp(value).as_unit("ns")
+    except ValueError:
+        raise WrongError("text that is no date as in ISO 8601, or none from 1678 to 2261") from None
+    return str((moment if moment.tz is None else moment.tz_convert(None)).isoformat(timespec="nanoseconds"))
 
 
 def _whole(value: Any, bound: int) -> int:  # noqa: ANN401
@@ -155,7 +191,3 @@ def _number(value: Any, kind: DataType) -> float | int | None:  # noqa: ANN401
         if _FLOAT_LIMIT <= abs(value) < float("inf"):
             raise WrongError("a number that is too large")
     return value  # type: ignore[no-any-return]
-
-
-def _is_number(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, int | float)

@@ -523,7 +523,7 @@ def test_names_that_are_right_or_not_the_stacks_are_fine(names: list[str]) -> No
         ("TRACKNG_PORT", "TRACKNG_PORT (is TRACKING_PORT meant?)"),
         ("model_name", "model_name (is MODEL_NAME meant?)"),
         ("SERVER_COLOUR", "SERVER_COLOUR"),
-        ("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_ALLOWED_HOSTS"),
+        ("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_ALLOWED_HOSTS (is SERVER_ALLOWED_HOSTS meant?)"),
     ],
 )
 def test_a_misspelt_name_is_told(name: str, said: str) -> None:

@@ -125,6 +125,40 @@ def test_the_signature_is_shown_to_people_and_to_programs(document: dict[str, An
     assert answer["properties"]["predictions"]["items"] == {"type": "string"}
 
 
+def test_null_is_offered_where_the_server_takes_it() -> None:
+    inputs = Schema([ColSpec(kind, kind.name, required=False) for kind in DataType])
+    document = openapi(IDENTITY, inputs, None, None, None)
+    schemas = {schema["title"]: schema for schema in content(document)["application/json"]["schema"]["oneOf"]}
+    columns = schemas["dataframe_records"]["properties"]["dataframe_records"]["items"]["properties"]
+    nullable = {name for name, column in columns.items() if "null" in column["type"]}
+    assert nullable == {"float", "double", "string", "datetime"}
+    assert "UTC" in columns["datetime"]["description"]
+
+
+def test_an_example_keeps_its_params() -> None:
+    example = {"dataframe_split": {"columns": ["a"], "data": [[1.5]]}, "params": {"limit": 1.5}}
+    inputs = Schema([ColSpec(DataType.double, "a")])
+    document = openapi(IDENTITY, inputs, None, None, json.dumps(example))
+    examples = content(document)["application/json"]["examples"]
+    assert sorted(examples) == sorted(FORMATS)
+    for name, of in examples.items():
+        assert of["value"].keys() == {name, "params"}
+        assert of["value"]["params"] == {"limit": 1.5}
+
+
+def test_columns_that_are_named_by_numbers_can_be_described_and_sent() -> None:
+    inputs = Schema([ColSpec(DataType.double, name) for name in (0, 1)])  # type: ignore[arg-type]
+    for split in ({"data": [[1.5, 2.5]]}, {"columns": [0, 1], "data": [[1.5, 2.5]]}):
+        document = openapi(IDENTITY, inputs, None, None, json.dumps({"dataframe_split": split}))
+        assert content(document)["application/json"]["examples"] == {
+            "dataframe_split": {"value": {"dataframe_split": split}}
+        }
+    offered = content(document)["application/json"]["schema"]["oneOf"]
+    assert [schema["title"] for schema in offered] == ["dataframe_split", "inputs"]
+    columns = offered[0]["properties"]["dataframe_split"]["properties"]["columns"]
+    assert columns == {"type": "array", "items": {"enum": [0, 1]}}
+
+
 def test_every_refusal_that_is_documented_has_the_form_of_one(document: dict[str, Any]) -> None:
     responses = document["paths"]["/invocations"]["post"]["responses"]
     assert sorted(responses) == ["200", "400", "413", "415", "500", "503", "504"]

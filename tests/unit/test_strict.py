@@ -203,6 +203,75 @@ def test_csv_that_pandas_would_change_is_refused(kind: DataType, value: str, fou
     assert message == f"column 'it', row 2: expected {kind.name}, found {found}"
 
 
+_DATES: list[tuple[str | None, str | None]] = [
+    ("2024-01-31", "2024-01-31T00:00:00"),
+    ("2024-01-31T10:00:00", "2024-01-31T10:00:00"),
+    ("2024-01-31 10:00", "2024-01-31T10:00:00"),
+    ("2024-01-31T10:00:00Z", "2024-01-31T10:00:00"),
+    ("2024-01-31T10:00:00+02:00", "2024-01-31T08:00:00"),
+    ("2024-01-31T10:00:00.123456789-0130", "2024-01-31T11:30:00.123456789"),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize("form", [*COMMON, "csv"])
+def test_dates_are_the_same_in_every_format(form: str) -> None:
+    schema = Schema([ColSpec(DataType.datetime, "when"), ColSpec(DataType.string, "text")])
+    rows = [{"when": sent, "text": "NA" if form == "csv" else None} for sent, _ in _DATES]
+    for sent in (rows, *([row] for row in rows)):
+        if form == "csv":
+            frame = Server(schema).frame(csv(*sent), CSV)
+        else:
+            frame = Server(schema).frame(as_json(**request(form, ["when", "text"], sent)))
+        expected = [
+            {row["when"]: date for row, (_, date) in zip(rows, _DATES, strict=True)}[row["when"]]
+            for row in sent
+        ]
+        assert frame["when"].dtype == "datetime64[ns]"
+        assert frame["when"].tolist() == pd.to_datetime(pd.Series(expected), format="ISO8601").tolist()
+        assert frame["text"].isna().all()
+
+
+@pytest.mark.parametrize("form", [*COMMON, "csv"])
+@pytest.mark.parametrize(
+    "value", ["now", "x", "01/02/2024", "2024-02-30", "0001-01-01", "", 5, True, ["2024-01-31"]]
+)
+def test_what_is_no_date_is_refused(value: object, form: str) -> None:
+    rows = [{"it": "2024-01-31", "b": 1}, {"it": value, "b": 1}]
+    server = Server(Schema([ColSpec(DataType.datetime, "it"), ColSpec(DataType.long, "b")]))
+    if form == "csv":
+        if value == "":
+            return  # a missing value
+        answer = server.post(csv(*rows), CSV)
+    else:
+        answer = server.post(as_json(**request(form, ["it", "b"], rows)))
+    assert answer.status == 400
+    assert json.loads(answer.body)["message"].startswith("column 'it', row 2: expected datetime, found ")
+
+
+def test_a_refusal_of_csv_with_dates_tells_of_csv() -> None:
+    server = Server(Schema([ColSpec(DataType.datetime, "it"), ColSpec(DataType.long, "b")]))
+    for body, message in (
+        (b"it,c\n2024-01-31,1\n", "the column 'b' is missing"),
+        (b"it,b\n2024-01-31,1,2\n", "CSV row 1: expected 2 values, found 3"),
+    ):
+        assert json.loads(server.post(body, CSV).body)["message"] == message
+
+
+def test_columns_that_are_named_by_numbers_are_looked_at_too() -> None:
+    schema = Schema([ColSpec(DataType.long, name) for name in (0, 1)])  # type: ignore[arg-type]
+    for split in ({"columns": [0, 1], "data": [[1, 2.0]]}, {"data": [[1, 2.0]]}):
+        assert Server(schema).frame(as_json(dataframe_split=split)).to_dict("list") == {0: [1], 1: [2]}
+    answer = Server(schema).post(as_json(dataframe_split={"columns": [0, 1], "data": [[1, 59.9]]}))
+    assert (
+        json.loads(answer.body)["message"] == "column 1, row 1: expected long, found a number with a fraction"
+    )
+    answer = Server(schema).post(
+        as_json(dataframe_split={"columns": [0, 1], "data": [[1, 2]]}, params={"threshold": "x"})
+    )
+    assert json.loads(answer.body)["message"] == "the parameter 'threshold': expected double"
+
+
 _CELLS = st.sampled_from(
     [None, True, False, 0, 1, -1, 1.0, 2.5, 2**31, 2**53 + 1, 2**63 - 1, float("nan"), "", "1", "a", "null"]
 )
