@@ -17,16 +17,14 @@ from uuid import uuid4
 import mlflow
 import pandas as pd
 import pytest
-from dotenv import dotenv_values
 from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
 from workflow import Data, Gate, Training, main, surroundings
 
-from stack.config import CHECKOUT
-from stack.wait import not_healthy, wait_until
 from tests.conftest import two_free_ports
+from tests.unit.tracking_servers import own_config, running
 
 ROWS = pd.DataFrame({"size": [1.5, 2.0, 4.0], "target": [0, 1, 0]})
 PRICED = ROWS.assign(price=pd.Series([Decimal(1)] * len(ROWS), dtype=object))  # has no JSON
@@ -66,31 +64,9 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home, (port, _) = tmp_path_factory.mktemp("tracking"), two_free_ports()
-    settings = {
-        name: value for name, value in dotenv_values(CHECKOUT / "tracking" / "server.env").items() if value
-    }
-    process = subprocess.Popen(
-        [sys.executable, CHECKOUT / "tracking" / "server.py"],
-        env=os.environ
-        | settings
-        | {
-            "MLFLOW_HOST": "127.0.0.1",
-            "MLFLOW_PORT": str(port),
-            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{home / 'mlflow.db'}",
-            "MLFLOW_ARTIFACTS_DESTINATION": str(home / "artifacts"),
-        },
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: not_healthy(url), timeout=120)
-        yield Server(url, home)
-    finally:
-        process.kill()
-        process.wait()
+    config = own_config(tmp_path_factory.mktemp("tracking") / "home")
+    with running(config):
+        yield Server(config.own_tracking_url, config.home)
 
 
 @dataclass(frozen=True)
