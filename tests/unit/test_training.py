@@ -163,7 +163,7 @@ def test_a_training_registers_the_model_of_its_run_with_the_record_for_the_repla
     assert server.client.get_run(version.run_id).info.status == "FINISHED"
     assert server.client.get_registered_model("right").aliases == {"candidate": version.version}
     replay = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")
-    assert replay["answers"] == [0, 0, 0]
+    assert replay["exchanges"][-1]["answers"] == [0, 0, 0]
     again = train("right")
     assert again.status == 0
     assert "nothing has changed since version 1 of right was trained" in again.printed
@@ -417,7 +417,11 @@ def test_a_nested_run_that_has_ended_and_another_experiment_change_nothing(
     assert experiment is not None
     assert server.client.get_run(version.run_id).info.experiment_id == experiment.experiment_id
     assert mlflow.get_logged_model(version.source.rpartition("/")[2]).source_run_id == version.run_id
-    assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")["answers"] == [0, 0, 0]
+    assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/replay.json")["exchanges"][-1]["answers"] == [
+        0,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("function", ["load_data", "initialize_and_train", "store_pyfunc_model", "evaluate"])
