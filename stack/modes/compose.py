@@ -11,13 +11,13 @@ from typing import Any
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.modes.engine import containers, engine_answers, moment, run
+from stack.modes.engine import container_log, containers, engine_answers, moment, run
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
-_LOG_LINES = 20
+LOG_LINES = 20
 _SOON = timedelta(seconds=30)
 _LOOK_EVERY = 1.0  # seconds
 
@@ -48,12 +48,8 @@ def logs_command(config: Config, since: datetime) -> list[str]:
 
 def _tracking_log(config: Config, since: datetime) -> str:
     """Return what tracking has logged from a moment on."""
-    # Not by Compose, which begins each line with a control sequence.
-    logs = [
-        run(["docker", "logs", f"--since={_utc(since)}", found["Id"]])
-        for found in service_containers(config, "tracking")
-    ]
-    return "".join(log.stdout + log.stderr for log in logs)
+    found = service_containers(config, "tracking")
+    return "".join(container_log(each["Id"], f"--since={_utc(since)}") for each in found)
 
 
 def _utc(moment: datetime) -> str:
@@ -155,7 +151,7 @@ class _TrackingWatch:
         if any(ends_at_once(found, self.since) for found in service_containers(self.config, "tracking")):
             log = _tracking_log(self.config, self.since)
             told = told_by_tracking(log).splitlines()[-1:]  # each start says the same
-            said = told or [f"    {line}" for line in log.splitlines()[-_LOG_LINES:]]
+            said = told or [f"    {line}" for line in log.splitlines()[-LOG_LINES:]]
             raise _TrackingError("\n".join(["the tracking server does not start, so it is stopped:", *said]))
 
 
@@ -187,8 +183,8 @@ def _wait_for_one_shots(config: Config, on_wait: Callable[[], None]) -> None:
                 status, _ = ended.communicate()
             if status.strip() != "0":
                 since = f"--since={found['State']['StartedAt']}"
-                log = run(["docker", "logs", f"--tail={_LOG_LINES}", since, found["Id"]])
-                lines = "\n    ".join((log.stdout + log.stderr).splitlines())
+                log = container_log(found["Id"], f"--tail={LOG_LINES}", since)
+                lines = "\n    ".join(log.splitlines())
                 how = ended_text(int(status)) if status.strip() else "was removed"
                 failed.append(f"{name} {how}. The end of its log:\n    {lines}")
     if failed:

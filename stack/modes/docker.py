@@ -15,8 +15,17 @@ from typing import Any
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
-from stack.modes.compose import SERVICES, compose_command, service_containers
-from stack.modes.engine import Lock, engine_answers, find_image, moment, run, volume_made_at, watch
+from stack.modes.compose import LOG_LINES, SERVICES, compose_command, service_containers
+from stack.modes.engine import (
+    Lock,
+    container_log,
+    engine_answers,
+    find_image,
+    moment,
+    run,
+    volume_made_at,
+    watch,
+)
 from stack.modes.memory import is_free
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.wait import not_healthy, wait_until
@@ -26,7 +35,6 @@ _BEGUN_WITHIN = 10  # seconds
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
-_LOG_LINES = 20
 _VERSION = ["docker", "compose", "version", "--short"]
 
 
@@ -180,8 +188,8 @@ class Docker:
     def last_log(self) -> str:
         """Return the end of the log of `trial` or, if that is not there, of `serving`."""
         found = self._containers("trial") or self._containers("serving")
-        log = run(["docker", "logs", f"--tail={_LOG_LINES}", *(each["Id"] for each in found[:1])])
-        return "\n".join(f"    {line}" for line in (log.stdout + log.stderr).splitlines())
+        log = "".join(container_log(each["Id"], f"--tail={LOG_LINES}") for each in found[:1])
+        return "\n".join(f"    {line}" for line in log.splitlines())
 
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
@@ -297,7 +305,7 @@ class Docker:
     def _not_started(self, service: str, version: str, why: str) -> StackError:
         environment = compose_environment(self.config, version)
         log = run(
-            compose_command(self.config, "logs", "--no-color", f"--tail={_LOG_LINES}", service), environment
+            compose_command(self.config, "logs", "--no-color", f"--tail={LOG_LINES}", service), environment
         )
         return StackError(
             f"the model server of {image(self.config, version)} fails to start (as {service});"

@@ -35,6 +35,13 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
     )
 
 
+def container_log(identity: str, *options: str) -> str:
+    """Return what a container has logged, to either stream; ``options`` are those of `docker logs`."""
+    # Not by Compose, which begins each line with a control sequence.
+    log = run(["docker", "logs", *options, identity])
+    return log.stdout + log.stderr
+
+
 @dataclass(frozen=True)
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.

@@ -145,15 +145,11 @@ def _refused(answer: requests.Response, exchange: Exchange) -> StackError:
 
 def depends_on_batch(record: Record) -> bool:
     """Whether, in training, a row that was asked alone got another answer than among other rows."""
-    alone = {
-        exchange.first: exchange.answers[0]
-        for exchange in record.exchanges
-        if len(exchange.answers) == 1 and "params" not in exchange.request
-    }
+    exchanges = [exchange for exchange in record.exchanges if "params" not in exchange.request]
+    alone = {exchange.first: exchange.answers[0] for exchange in exchanges if len(exchange.answers) == 1}
     return any(
         not equal(found, alone[row], max(record.tolerance, 1e-4))
-        for exchange in record.exchanges
-        if "params" not in exchange.request
+        for exchange in exchanges
         for row, found in enumerate(exchange.answers, exchange.first)
         if row in alone
     )
