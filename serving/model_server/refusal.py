@@ -22,6 +22,8 @@ _NUMBERS = {DataType.integer, DataType.long, DataType.float, DataType.double}
 _GENERAL = "the request does not fit the signature of the model; GET /docs shows it, with an example"
 _ONE_FORMAT = f"expected a JSON object with exactly one of {', '.join(FORMATS)}"
 
+# In lower case, what MLflow reads as a boolean in CSV.
+CSV_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 # A column: its name, and its values by row.
 Table = dict[str, Sequence[Any]]
 
@@ -202,10 +204,13 @@ def _check_csv_booleans(table: Table, columns: list[Column]) -> None:
     # In JSON, MLflow makes true or false of anything.
     for column in columns:
         for row, value in enumerate(table.get(column.name, []) if column.kind == DataType.boolean else (), 1):
-            if value is None or value.lower() not in ("true", "false", "1", "0"):
-                raise Misfit(
-                    column, row, "nothing" if value is None else "text that is neither true nor false"
-                )
+            if value is None or value.lower() not in CSV_BOOLEANS:
+                raise Misfit(column, row, no_csv_boolean(value))
+
+
+def no_csv_boolean(value: str | None) -> str:
+    """Say what is in CSV in place of a boolean."""
+    return "nothing" if value is None else "text that is neither true nor false"
 
 
 def _check_parquet(body: bytes, columns: list[Column]) -> None:

@@ -15,12 +15,22 @@ from typing import Any
 import pandas as pd
 from mlflow.types import DataType
 
-from model_server.refusal import Misfit, Table, WrongError, kind_of, misfit, read_csv, read_json, read_table
+from model_server.refusal import (
+    CSV_BOOLEANS,
+    Misfit,
+    Table,
+    WrongError,
+    kind_of,
+    misfit,
+    no_csv_boolean,
+    read_csv,
+    read_json,
+    read_table,
+)
 from model_server.signature import Column
 
 _JSON = "application/json"
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _NUMBERS = (DataType.integer, DataType.long, DataType.float, DataType.double)
 # What `pandas.read_csv` takes for a missing value, besides nothing at all: its parameter `na_values`.
 _NOTHING_IN_CSV = frozenset(
@@ -140,7 +150,7 @@ def _from_csv(text: str, kind: DataType) -> Any:  # noqa: ANN401
     if text.strip() in _NOTHING_IN_CSV:
         return None
     if kind == DataType.boolean:
-        return _BOOLEANS.get(text.lower(), text)
+        return CSV_BOOLEANS.get(text.lower(), text)
     if kind not in _NUMBERS:
         return text
     with suppress(ValueError):
@@ -155,7 +165,7 @@ def _boolean(value: Any, *, is_text: bool) -> bool:  # noqa: ANN401
     if value in (0, 1):  # or False or True, which are equal to these
         return bool(value)
     if is_text:
-        raise WrongError("nothing" if value is None else "text that is neither true nor false")
+        raise WrongError(no_csv_boolean(value))
     raise WrongError("a number that is neither 0 nor 1" if isinstance(value, int | float) else kind_of(value))
 
 

@@ -4,7 +4,6 @@ That is gunicorn's `preload`: https://docs.gunicorn.org/en/stable/settings.html#
 """
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -68,6 +67,6 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
         if self._application is not None:
             return self._application
         try:
-            return load(replace(self._settings, preload=False))
+            return load(self._settings)
         except LoadError:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)  # so that gunicorn ends, and does not start another worker
