@@ -49,7 +49,7 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
     try:
         revision = _revision(file)
         known = _known_revisions()
-        heads = set(known) - set().union(*known.values())
+        heads = _heads(known)
         if revision is None:
             upgrade(f"{_URI}{new}")
             _place(new, file)
@@ -116,6 +116,11 @@ def _known_revisions() -> dict[str, set[str]]:
     return revisions
 
 
+def _heads(known: dict[str, set[str]]) -> set[str]:
+    """Return the revisions that are before no other."""
+    return set(known) - set().union(*known.values())
+
+
 def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], object]) -> None:
     """Keep a copy of the database, migrate another, and put that into its place."""
     kept = Path(f"{file}.old-{datetime.now(UTC):%Y-%m-%d}-{revision}")
@@ -142,8 +147,7 @@ def _check(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(new)) as connection:
         if (found := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             raise ValueError(found)
-    known = _known_revisions()
-    if (revision := _revision(new)) not in set(known) - set().union(*known.values()):
+    if (revision := _revision(new)) not in _heads(_known_revisions()):
         raise ValueError(f"its revision is {revision}")
     before, after = _rows(old), _rows(new)
     for table, rows in before.items():
