@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,51 +74,36 @@ def ask(model: PyFuncModel, features: pd.DataFrame, params: Mapping[str, Any] | 
 
     """
     asked = Answered()
-    first_rows = features.head(ALONE)
+    schema = model.metadata.get_input_schema()
+
+    def exchange(first: int, size: int, params: Mapping[str, Any] | None = None) -> Exchange:
+        """Ask for some rows in one request."""
+        request = json.loads(as_request(schema, features.iloc[first : first + size]))
+        if params:
+            request["params"] = dict(params)
+        predictions = _predict(model, json.dumps(request))
+        asked.is_single = asked.is_single or _is_single(predictions)
+        return Exchange(request, _as_read(predictions, size), first)
+
+    alone = min(ALONE, len(features))
     paces = []
-    for number in range(len(first_rows)):
+    for number in range(alone):
         since = time.monotonic()
-        asked.exchanges.append(_exchange(model, features, number, 1, asked))
+        asked.exchanges.append(exchange(number, 1))
         paces.append(time.monotonic() - since)
     if params and model.metadata.get_params_schema() is not None:
-        asked.exchanges.append(_exchange(model, features, 0, len(first_rows), asked, params))
+        asked.exchanges.append(exchange(0, alone, params))
     pace = max(min(paces, default=0.0), 1e-6)  # seconds a row, at most: a batch is quicker
     kept = min(REPLAY_ROWS, max(ALONE, int(REPLAY_SECONDS / pace)))
-    for first, size in _batches(model, features, max(1, int(_MOST_SECONDS / pace))):
-        exchange = _exchange(model, features, first, size, asked)
-        asked.answers += exchange.answers
+    row_bytes = len(as_request(schema, features.head(ALONE))) // ALONE
+    batch = max(1, min(int(_MOST_SECONDS / pace), _MOST_ROWS, _MOST_BYTES // max(1, row_bytes)))
+    for first in range(0, len(features), batch):
+        size = min(batch, len(features) - first)
+        answered = exchange(first, size)
+        asked.answers += answered.answers
         if first == 0 or first + size <= kept:
-            asked.exchanges.append(exchange)
+            asked.exchanges.append(answered)
     return asked
-
-
-def _batches(model: PyFuncModel, features: pd.DataFrame, most: int) -> Iterator[tuple[int, int]]:
-    """Yield the first row and the size of each batch, which holds at most ``most`` rows."""
-    row_bytes = len(as_request(model.metadata.get_input_schema(), features.head(ALONE))) // ALONE
-    size = max(1, min(most, _MOST_ROWS, _MOST_BYTES // max(1, row_bytes)))
-    for first in range(0, len(features), size):
-        yield first, min(size, len(features) - first)
-
-
-def _exchange(
-    model: PyFuncModel,
-    features: pd.DataFrame,
-    first: int,
-    size: int,
-    asked: Answered,
-    params: Mapping[str, Any] | None = None,
-) -> Exchange:
-    """Ask for some rows in one request; note in ``asked`` if the answers are of single precision."""
-    request = json.loads(as_request(model.metadata.get_input_schema(), features.iloc[first : first + size]))
-    if params:
-        request["params"] = dict(params)
-    predictions = _predict(model, json.dumps(request))
-    answers = _as_read(predictions)
-    if len(answers) != size:
-        rows = "1 row" if size == 1 else f"{size} rows"
-        raise UnfitError(f"gave {len(answers)} answers to a request with {rows}, expected one for each row")
-    asked.is_single = asked.is_single or _is_single(predictions)
-    return Exchange(request, answers, first)
 
 
 def as_request(schema: Schema | None, rows: pd.DataFrame) -> str:
@@ -156,8 +141,8 @@ def _predict(model: PyFuncModel, body: str) -> Any:  # noqa: ANN401 - whatever a
     return model.predict(parsed.data, params=parsed.params)
 
 
-def _as_read(predictions: Any) -> list[Any]:  # noqa: ANN401
-    """Return the predictions as a client reads them.
+def _as_read(predictions: Any, rows: int) -> list[Any]:  # noqa: ANN401
+    """Return the predictions for so many rows as a client reads them; UnfitError if they are no such.
 
     Why `predictions_to_json`: MLflow's scoring server makes JSON of an answer by it. The public
     `mlflow.models.predict` would do instead, if it did not load the model anew.
@@ -168,6 +153,9 @@ def _as_read(predictions: Any) -> list[Any]:  # noqa: ANN401
     found = json.loads(written.getvalue(), parse_constant=lambda _: None)["predictions"]
     if not isinstance(found, list):
         raise UnfitError(f"returned {found!r}, expected a list with an answer for each row")
+    if len(found) != rows:
+        asked = "1 row" if rows == 1 else f"{rows} rows"
+        raise UnfitError(f"gave {len(found)} answers to a request with {asked}, expected one for each row")
     return found
 
 
