@@ -1,4 +1,6 @@
+import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,14 @@ def two_free_ports() -> tuple[int, int]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
+
+
+def put_docker(directory: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Write a program `docker` into the directory, and put it first on PATH."""
+    program = directory / "docker"
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ from stack.doctor.state import (
 )
 from stack.modes.preflight import MARKER
 from stack.modes.processes import Process
+from tests.conftest import put_docker
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 DOCKER = Docker(
@@ -241,12 +242,8 @@ def test_an_engine_that_answers_nonsense_is_not_judged() -> None:
 def test_of_what_a_failed_docker_command_prints_the_error_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "docker"
-    program.write_text(
-        '#!/bin/sh\nprintf "WARNING: old\\nunknown flag: $1\\n\\nUsage: docker\\n" >&2; exit 125\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    text = '#!/bin/sh\nprintf "WARNING: old\\nunknown flag: $1\\n\\nUsage: docker\\n" >&2; exit 125\n'
+    put_docker(tmp_path, monkeypatch, text)
     assert ask("--nonsense") == Answer("", "unknown flag: --nonsense")
 
 

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from stack.errors import StackError
 from stack.modes.docker import lock_command, lock_name
 from stack.modes.engine import Lock, engine_answers, moment
 from stack.wait import wait_until
+from tests.conftest import put_docker
 
 CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine"}, Path("/nonexistent/.env"))
 # An engine with room for one container, whose state is in a file; `run` has --rm and --entrypoint=cat.
@@ -38,10 +38,7 @@ esac
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a `docker` first on PATH; return the directory of its files."""
-    program = tmp_path / "docker"
-    program.write_text(DOCKER)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    put_docker(tmp_path, monkeypatch, DOCKER)
 
     def less_patient(*arguments: Any, **options: Any) -> None:  # noqa: ANN401
         wait_until(*arguments, **options | {"timeout": 0.2, "interval": 0.05})

@@ -14,6 +14,7 @@ from stack.errors import StackError
 from stack.modes import compose
 from stack.modes.parts import Parts
 from stack.modes.report import ended_text
+from tests.conftest import put_docker
 
 CONFIG = load_config({}, Path("/nonexistent/.env"))
 KILLED = (
@@ -58,12 +59,8 @@ def test_without_docker_a_killed_trainer_is_told_as_that(tmp_path: Path) -> None
 def test_with_docker_a_killed_trainer_is_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = tmp_path / "docker"
-    command.write_text(
-        "#!/bin/sh\ncase $1 in wait) [ $2 = trainer ] && echo 137 || echo 0 ;; logs) echo half done ;; esac\n"
-    )
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    answers = "wait) [ $2 = trainer ] && echo 137 || echo 0 ;; logs) echo half done ;;"
+    put_docker(tmp_path, monkeypatch, f"#!/bin/sh\ncase $1 in {answers} esac\n")
 
     def containers(_: object, service: str) -> list[dict[str, Any]]:
         return [{"Id": service, "State": {"StartedAt": "now"}}]
