@@ -7,7 +7,8 @@ other name.
     __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
     loading                       the model is loaded; in each worker, if a fork would break it
     worker, protocol              one worker: uvicorn's HTTP with bounds, and how it stops
-    app                           the ASGI application: limits, the short path in a thread, metrics
+    app                           the ASGI application: limits, who answers, metrics
+    asking, pace                  the model is asked in a thread or, if it is quick, by the event loop
     pool                          the threads, and how busy they are
     short_path                    from JSON to the DataFrame that MLflow would make of it, or "not sure"
     model                         the model's own predict, and its answer as JSON
@@ -19,9 +20,9 @@ other name.
     settings, signature, answers  the settings; the columns of a signature; an answer
     output                        what the model prints and logs
 
-The event loop reads a request for predictions, and a thread answers it. The short path takes the request if
-its JSON has one of MLflow's four formats, exactly the columns of a signature of named scalars, and values of
-just their types. tests/unit/test_short_path.py compares both paths, by MLflow's own function: they give a
-model the same DataFrame, and a client the same bytes. Only null in a column of text is read otherwise, unless
-SERVER_STRICT is false.
+The event loop reads a request for predictions, and a thread answers it, or the event loop itself if the model
+is quick. The short path takes the request if its JSON has one of MLflow's four formats, exactly the columns
+of a signature of named scalars, and values of just their types. tests/unit/test_short_path.py compares both
+paths, by MLflow's own function: they give a model the same DataFrame, and a client the same bytes. Only null
+in a column of text is read otherwise, unless SERVER_STRICT is false.
 """

@@ -1,7 +1,8 @@
 """The ASGI application: the short path for common requests, MLflow's scoring server for all others.
 
 Within one worker, HTTP is spoken by the event loop; requests are read, checked and answered by the model in
-threads, so that a slow one does not keep health checks waiting.
+threads, so that a slow one does not keep health checks waiting. A model that has shown itself quick is asked
+by the event loop.
 """
 
 import asyncio
@@ -9,19 +10,18 @@ import json
 import logging
 import time
 from contextlib import suppress
-from contextvars import copy_context
 
 from mlflow.pyfunc import PyFuncModel
 
 from model_server import metrics
-from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
+from model_server.answers import JSON, Answer, model_failed, refusal
+from model_server.asking import Asking
 from model_server.handover import Handover, Message, Receive, Send
 from model_server.hosts import known_host
 from model_server.mlflow_internals import CONTENT_TYPES
 from model_server.model import Model
 from model_server.openapi import openapi
 from model_server.pages import pages
-from model_server.pool import Pool
 from model_server.settings import Settings
 
 _SHORT = (JSON, b"application/json; charset=utf-8", b"application/json;charset=utf-8")
@@ -60,12 +60,12 @@ class Application:
         self._pages = pages(self._model.identity, document)
         self._is_known_host = known_host(settings.allowed_hosts)
         self._held = 0
-        self._pool: Pool | None = None
+        self._asking = Asking(self._model, settings)
 
     @property
     def is_stuck(self) -> bool:
         """Whether all threads of this worker are held by predictions that nobody waits for any more."""
-        return self._pool is not None and self._pool.is_stuck(self.settings.timeout + 1)
+        return self._asking.is_stuck
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -97,8 +97,7 @@ class Application:
     ) -> None:
         started = time.perf_counter()
         self._metrics.begin()
-        answer, size = model_failed(), 0
-        incoming = _Body(receive)
+        size, incoming = 0, _Body(receive)
         try:
             body = await self._read(headers, incoming)
             if isinstance(body, Answer):
@@ -110,21 +109,21 @@ class Application:
             answer = refusal(_GONE, "the client has gone")
         except Exception:
             _logger.exception("a request failed")
+            answer = model_failed()
         finally:
             self._held -= incoming.size
-            seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        try:
+            if answer.status != _GONE:
+                await self._send(send, answer, incoming)
+        finally:  # the client does not wait until its request is counted
             self._metrics.end(answer.status, seconds, answer.predictions)
             if self.settings.request_log:
                 _log_request(answer, seconds, size)
-        if answer.status != _GONE:
-            await self._send(send, answer, incoming)
 
     async def _read(self, headers: dict[bytes, bytes], incoming: "_Body") -> bytes | Answer:
         """Return the body, or why it is not read."""
-        if self._pool is None:  # in the worker: threads are not copied by a fork
-            self._pool = Pool(self.settings.threads)
-            asyncio.get_running_loop().set_default_executor(self._pool)  # where MLflow runs predict
-        if self._pool.pending >= self.settings.queue:
+        if self._asking.pending >= self.settings.queue:
             return _too_many("requests")
         limit, parts = self.settings.max_body, []
         try:
@@ -137,7 +136,7 @@ class Application:
                             return _too_many("large bodies")
                         parts.append(part)
                 if incoming.size <= limit:
-                    is_full = self._pool.pending >= self.settings.queue  # by now
+                    is_full = self._asking.pending >= self.settings.queue  # by now
                     return _too_many("requests") if is_full else b"".join(parts)
         except TimeoutError:
             return refusal(408, f"the body did not come within {self.settings.timeout} s", _CLOSE)
@@ -154,29 +153,10 @@ class Application:
         if content_type is None:
             return refusal(415, f"there is no Content-Type: send one of {', '.join(CONTENT_TYPES)}")
         if content_type in _SHORT:
-            answer = await self._in_thread(body)
+            answer = await self._asking.answer(body)
             if answer is not None:
                 return answer
         return await self._handover.answer(scope, content_type.decode("latin-1"), body)
-
-    async def _in_thread(self, body: bytes) -> Answer | None:
-        loop = asyncio.get_running_loop()
-        # A context of its own, so that nothing that predict sets there is seen by the next request.
-        answer = loop.run_in_executor(self._pool, copy_context().run, self._short, body)
-        timer = loop.call_later(self.settings.timeout, answer.cancel)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            return too_slow(self.settings.timeout)
-        finally:
-            timer.cancel()
-
-    def _short(self, body: bytes) -> Answer | None:
-        try:
-            answered = self._model.answer(body)
-        except BaseException as error:  # sys.exit, too, which would end the worker
-            return raised_by_model(error, self._model.missing_in(body))
-        return None if answered is None else Answer(200, answered[0], predictions=answered[1])
 
     async def _send(self, send: Send, answer: Answer, incoming: "_Body | None" = None) -> None:
         headers = [

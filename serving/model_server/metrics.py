@@ -75,7 +75,10 @@ class Metrics:
 
     def end(self, status: int, seconds: float, predictions: Any) -> None:  # noqa: ANN401 - what a model answers
         """Count an answered request, and the predictions if there were any."""
+        self._count(status, seconds, predictions)
         self._in_flight.dec()
+
+    def _count(self, status: int, seconds: float, predictions: Any) -> None:  # noqa: ANN401
         if status not in self._by_status:
             self._by_status[status] = self._requests.labels(*self._values, str(status))
         self._by_status[status].inc()

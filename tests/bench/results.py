@@ -108,6 +108,7 @@ def targets(stock: str, workers: dict[str, int]) -> Iterator[Target]:
         yield Target(f"p50, {one}", stock, 0.15, p50(one))
         yield Target(f"requests/s, {many}", "fastapi", 1, requests_per_second(many), at_least=True)
         yield Target(f"requests/s, {many}", stock, 8, requests_per_second(many), at_least=True)
+    yield Target(f"p50, {Cell(1, 3)}", "fastapi-in-loop", 1, p50(Cell(1, 3)))
     for clients in (1, 16):
         large = Cell(clients, 10_000)
         yield Target(f"rows/s, {large}", "fastapi", 2, rows_per_second(large), at_least=True)

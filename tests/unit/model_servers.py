@@ -25,6 +25,7 @@ CODE = '''
 import asyncio
 import logging
 import os
+import sqlite3
 import threading
 import time
 from contextvars import ContextVar
@@ -42,7 +43,7 @@ class Told(PythonModel):
     """Does what the column `task` says."""
 
     def load_context(self, context):
-        self.begun, self.has_ended = threading.Semaphore(0), False
+        self.begun, self.has_ended, self.counter = threading.Semaphore(0), False, None
         self.gate = threading.Event()
 
     def predict(self, context, model_input, params=None):
@@ -84,6 +85,11 @@ class Told(PythonModel):
             return float("nan")
         if task == "pid":
             return str(os.getpid())
+        if task == "thread":
+            return threading.current_thread().name
+        if task == "count":  # by what only the thread that made it can use
+            self.counter = self.counter or sqlite3.connect(":memory:")
+            return str(self.counter.execute("select 1").fetchone()[0])
         return "old" if age > params["limit"] else "young"
 
 
