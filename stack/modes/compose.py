@@ -11,7 +11,8 @@ from typing import Any
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.modes.engine import container_log, containers, engine_answers, moment, run
+from stack.modes.build_error import STARTING, docker_error
+from stack.modes.engine import container_log, containers, engine_answers, moment, run, run_shown
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
@@ -77,11 +78,12 @@ def up(config: Config, *, detach: bool) -> None:
     interruption = Interruption()
     print("==> with Docker", flush=True)
     since = datetime.now(UTC)
-    if subprocess.run(come_up_command(config)).returncode != 0:
+    status, printed = run_shown(come_up_command(config))
+    if status != 0:
         if interruption.received and not detach:
             _stop(config)
         interruption.check()
-        raise StackError("Compose did not start the stack, see above; run ./scripts/doctor to find the cause")
+        raise docker_error("Compose did not start the stack", printed, STARTING)
     tracking = _TrackingWatch(config, since)
 
     def on_wait() -> None:

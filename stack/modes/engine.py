@@ -2,8 +2,11 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
+import sys
+import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +36,26 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
         start_new_session=True,
         close_fds=False,  # for the lock: see Lock
     )
+
+
+def run_shown(command: list[str]) -> tuple[int, str]:
+    """Run a command to its end; show what it prints as it comes, and return that with its exit status.
+
+    On a terminal, it gets one as large as ours, so that it shows its progress as it would without us.
+    """
+    on_terminal = sys.stdout.isatty()
+    ours, its = pty.openpty() if on_terminal else os.pipe()
+    if on_terminal:
+        termios.tcsetwinsize(its, termios.tcgetwinsize(sys.stdout))
+    printed = bytearray()
+    with subprocess.Popen(command, stdout=its, stderr=its) as process, os.fdopen(ours, "rb", 0) as output:
+        os.close(its)
+        with suppress(OSError):  # how a terminal on Linux says that nobody writes to it any more
+            while some := output.read(65536):
+                printed += some
+                sys.stdout.buffer.write(some)
+                sys.stdout.flush()
+    return process.returncode, printed.decode(errors="replace")
 
 
 def container_log(identity: str, *options: str) -> str:
