@@ -12,7 +12,8 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
-from stack.modes.engine import container_log, containers, engine_answers, moment, run, run_shown
+from stack.modes.engine import container_log, containers, moment, run, run_shown
+from stack.modes.engine_error import why_no_engine
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
@@ -197,10 +198,14 @@ def down(config: Config, *, volumes: bool) -> None:
     """Stop and remove what `up` started and, with ``volumes``, the data; without an engine, do nothing.
 
     Raises:
+        EngineError: if there is an engine and it can't be used.
         StackError: if Compose fails.
 
     """
-    if engine_answers() and _is_there(config):
+    error = why_no_engine()
+    if error and not error.is_absent:
+        raise error
+    if error is None and _is_there(config):
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

@@ -20,13 +20,13 @@ from stack.modes.compose import LOG_LINES, SERVICES, compose_command, service_co
 from stack.modes.engine import (
     Lock,
     container_log,
-    engine_answers,
     find_image,
     moment,
     run,
     volume_made_at,
     watch,
 )
+from stack.modes.engine_error import EngineError
 from stack.modes.memory import is_free
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.wait import not_healthy, wait_until
@@ -144,11 +144,16 @@ class Docker:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, on this machine or in the service `deploy`."""
-        is_on_host = self.config.container_url is None
-        if is_on_host and not engine_answers():
-            raise StackError("no Docker engine answers; start it, or use --native")
         lock = Lock(lock_name(self.config), lock_command(self.config))
-        lock.acquire()
+        try:
+            lock.acquire()
+        except EngineError as error:
+            if self.config.container_url is None:
+                raise
+            raise StackError(
+                f"the socket that deploy got can't be used: {error.what}; set DOCKER_SOCKET in .env to the"
+                " engine's socket, or do without: docs/docker-socket.md"
+            ) from error
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import Config
-from stack.errors import StackError, TrackingError
+from stack.errors import LockedError, StackError, TrackingError
 from stack.modes import model_servers
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
@@ -93,7 +93,7 @@ class Native:
         try:
             lock = switch.claim()
         except StackError:
-            raise StackError(
+            raise LockedError(
                 f"another deployment is running (process {switch.pid()}); wait until it ends"
             ) from None
         with lock:

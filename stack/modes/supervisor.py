@@ -150,10 +150,11 @@ def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
             os.dup2(file.fileno(), descriptor)
 
 
-def down(config: Config, *, volumes: bool) -> None:
-    """Stop whatever `up` started and, with ``volumes``, delete the data; it is no error if nothing runs."""
+def down(config: Config, *, volumes: bool) -> bool:
+    """Stop whatever `up` started and, with ``volumes``, delete the data; return whether anything ran."""
     parts = Parts(config)
-    if parts.is_up:
+    was_up = parts.is_up
+    if was_up:
         progress = Progress()
         progress.start("stopping the stack without Docker")
         supervisor = parts.process("up")
@@ -167,3 +168,4 @@ def down(config: Config, *, volumes: bool) -> None:
         progress.done()
     if volumes:
         delete_data(config)
+    return was_up
