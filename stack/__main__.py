@@ -36,6 +36,7 @@ def _down(arguments: argparse.Namespace) -> None:
     from stack.errors import StackError
     from stack.modes import compose, supervisor
     from stack.modes.engine_error import EngineError
+    from stack.modes.owner import OwnerError
 
     config = load_config()
     failed = []
@@ -46,7 +47,7 @@ def _down(arguments: argparse.Namespace) -> None:
         failed.append(str(error))
     try:
         compose.down(config, volumes=arguments.volumes)
-    except EngineError as error:
+    except (EngineError, OwnerError) as error:
         # Whoever has stopped a stack without Docker need not have one in Docker, too.
         if not was_native:
             failed.append(str(error))

@@ -6,13 +6,16 @@ from stack.modes.docker import Docker
 from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import Mode
 from stack.modes.native import Native
+from stack.modes.owner import check_owner
+from stack.modes.preflight import check_home_owner
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
     """Return the mode of that name or, without a name, of the stack that runs on this machine.
 
     Raises:
-        StackError: if none is named and none runs, or Docker can't be used.
+        StackError: if none is named and none runs; if Docker can't be used, or the stack in it is another
+            checkout's.
 
     """
     native = Native(config)
@@ -24,7 +27,17 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
         if named is None and error.is_absent:
             raise StackError("no stack is running here; run: ./scripts/up")
         raise error
+    check_owner(config)
     return Docker(config)
+
+
+def check_owner_of_running(config: Config) -> None:
+    """Raise OwnerError if the stack that runs on this machine is another checkout's."""
+    native = Native(config)
+    if native.is_up:
+        check_home_owner(config.home)
+    elif why_no_engine() is None:
+        check_owner(config)
 
 
 def choose_new_mode(named: str | None) -> str:

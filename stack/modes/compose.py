@@ -14,6 +14,7 @@ from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
+from stack.modes.owner import check_owner
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
@@ -77,6 +78,7 @@ def up(config: Config, *, detach: bool) -> None:
 
     """
     interruption = Interruption()
+    check_owner(config)
     print("==> with Docker", flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
@@ -199,6 +201,7 @@ def down(config: Config, *, volumes: bool) -> None:
 
     Raises:
         EngineError: if there is an engine and it can't be used.
+        OwnerError: if the stack is another checkout's.
         StackError: if Compose fails.
 
     """
@@ -206,6 +209,7 @@ def down(config: Config, *, volumes: bool) -> None:
     if error and not error.is_absent:
         raise error
     if error is None and _is_there(config):
+        check_owner(config)
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

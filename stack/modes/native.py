@@ -22,6 +22,7 @@ from stack.modes import model_servers
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
+from stack.modes.preflight import check_home_owner
 from stack.modes.processes import Process
 from stack.wait import wait_until
 
@@ -87,6 +88,7 @@ class Native:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, and show `up` that the model server may be replaced."""
+        check_home_owner(self.config.home)
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
         switch = self.process("switch")

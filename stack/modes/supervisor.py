@@ -15,7 +15,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_machine, delete_data, prepare_home
+from stack.modes.preflight import check_home_owner, check_machine, delete_data, prepare_home
 from stack.modes.processes import Process, write_pid
 from stack.modes.report import failed_text, up_text
 from stack.wait import Progress, wait_until
@@ -152,6 +152,7 @@ def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
 
 def down(config: Config, *, volumes: bool) -> bool:
     """Stop whatever `up` started and, with ``volumes``, delete the data; return whether anything ran."""
+    check_home_owner(config.home)
     parts = Parts(config)
     was_up = parts.is_up
     if was_up:
