@@ -35,14 +35,24 @@ def _down(arguments: argparse.Namespace) -> None:
     from stack.config import load_config
     from stack.errors import StackError
     from stack.modes import compose, supervisor
+    from stack.modes.engine_error import EngineError
+    from stack.modes.owner import OwnerError
 
     config = load_config()
     failed = []
-    for down in (supervisor.down, compose.down):
-        try:
-            down(config, volumes=arguments.volumes)
-        except StackError as error:
+    was_native = False
+    try:
+        was_native = supervisor.down(config, volumes=arguments.volumes)
+    except StackError as error:
+        failed.append(str(error))
+    try:
+        compose.down(config, volumes=arguments.volumes)
+    except (EngineError, OwnerError) as error:
+        # Whoever has stopped a stack without Docker need not have one in Docker, too.
+        if not was_native:
             failed.append(str(error))
+    except StackError as error:
+        failed.append(str(error))
     if failed:
         raise StackError("\n".join(failed))
 
@@ -173,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = _Verbs()
     running = "Without one of these: the mode of the stack that runs here."
 
-    up = verbs.add(_up, mode="Without one of these: Docker if an engine answers, else local processes.")
+    up = verbs.add(_up, mode="Without one of these: Docker if an engine runs, else local processes.")
     up.add_argument("--detach", action="store_true", help="return as soon as predictions are served")
     down = verbs.add(_down)
     down.add_argument("--volumes", action="store_true", help="also delete the data: runs, models, logs")

@@ -8,6 +8,10 @@ class StackError(Exception):
     """Something failed: its text says what, why, and what to do next, in that order."""
 
 
+class LockedError(StackError):
+    """Another deployment is running."""
+
+
 class TrackingError(StackError):
     """The tracking server refused something, or did not answer."""
 

@@ -4,16 +4,19 @@ import os
 import sys
 
 from stack.config import CHECKOUT, Config, load_config
+from stack.modes.choice import check_owner_of_running
 
 
 def train(*arguments: str) -> None:
     """Become the trainer of the model; its train.py gets ``arguments``.
 
     Raises:
-        StackError: if the settings are wrong.
+        StackError: if the settings are wrong, or the stack that runs here is another checkout's.
 
     """
     config = load_config()
+    if config.tracking_url == config.own_tracking_url:
+        check_owner_of_running(config)
     _become(config, config.trainer_arguments(*arguments))
 
 

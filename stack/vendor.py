@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.modes.docker import python_image
-from stack.modes.engine import engine_answers, find_image, run
+from stack.modes.engine import find_image, run
+from stack.modes.engine_error import why_no_engine
 from stack.modes.preflight import check_room
 
 VENDOR = CHECKOUT / "vendor"
@@ -181,7 +182,8 @@ def collect(names: Sequence[str]) -> None:
         StackError: if something can't be fetched; vendor/ is unchanged then.
 
     """
-    has_engine = engine_answers()
+    no_engine = why_no_engine()
+    has_engine = no_engine is None
     compose = _compose() if has_engine else {}
     docker_platform = _docker_platform(compose) if has_engine else ""
     if not names:
@@ -203,7 +205,7 @@ def collect(names: Sequence[str]) -> None:
     if has_engine:
         print("    where the base image is missing: docker load --input vendor/image.tar")
     else:
-        print("    without the base image and Debian packages, because no Docker engine answers here")
+        print(f"    without the base image and the Debian packages: {no_engine}")
 
 
 def _compose() -> dict[str, Any]:

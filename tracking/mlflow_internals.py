@@ -6,10 +6,12 @@ https://mlflow.org/docs/latest/api_reference/python_api/
 Importing this takes seconds: it imports MLflow's server, though not yet its application.
 """
 
+import importlib.metadata
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import mlflow.environment_variables
 import mlflow.server
 from mlflow.cli import cli
 
@@ -37,6 +39,29 @@ def upgrade_database(uri: str) -> None:
 
     """
     cli(["db", "upgrade", uri], standalone_mode=False)
+
+
+def listed_variables() -> set[str]:
+    """Return the environment variables that MLflow lists, and those of the options of `mlflow server`.
+
+    Why: MLflow ignores a name that it does not know. The options are those of the function `cli`; the public
+    `mlflow server --help` would do instead, in a process of its own.
+    """
+    objects = vars(mlflow.environment_variables).values()
+    names = [getattr(it, "name", None) for it in objects]
+    for option in cli.commands["server"].params:
+        names += [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+    return {name for name in names if isinstance(name, str)}
+
+
+def extensions() -> list[str]:
+    """Name the installed packages that extend MLflow; they may read variables of their own."""
+    return [
+        distribution.name
+        for distribution in importlib.metadata.distributions()
+        if not distribution.name.startswith("mlflow")
+        and any(entry.group.startswith("mlflow.") for entry in distribution.entry_points)
+    ]
 
 
 def start_uvicorn_by(run: Callable[[list[str]], Any]) -> None:

@@ -1,7 +1,8 @@
 """The options of MLflow's server that tracking.env sets, and those that it can't set."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 
 HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 # The health check, the other containers, and a browser on this machine.
@@ -25,6 +26,24 @@ _OWN = (
     "MLFLOW_STATIC_PREFIX",
     "MLFLOW_GUNICORN_OPTS",
 )
+# MLflow reads these and lists them nowhere. A unit test looks through its source for others.
+_UNLISTED = (
+    "MLFLOW_CLAUDE_TRACING_ENABLED",
+    "MLFLOW_CRYPTO_KEK_PASSPHRASE",
+    "MLFLOW_CRYPTO_KEK_VERSION",
+    "MLFLOW_DEPLOYMENT_ENV",
+    "MLFLOW_ENABLE_TRACE_IN_SERVING",
+    "MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION",
+    "MLFLOW_HOME",
+    "MLFLOW_LOGGING_CONFIGURE_LOGGING",
+    "MLFLOW_MCP_TOOLS",
+    "MLFLOW_MODELS_WORKERS",
+    "MLFLOW_PYFUNC_INFERENCE_CONFIG",
+    "MLFLOW_SERVER_SECRETS_CACHE_MAX_SIZE",
+    "MLFLOW_SERVER_SECRETS_CACHE_TTL",
+    "MLFLOW_TMP_DIR",
+)
+_PREFIX = "MLFLOW_"
 # Nobody would find a server that speaks TLS or listens elsewhere.
 _ELSEWHERE = re.compile(r"--(ssl-\S*|uds|fd)\b")
 
@@ -34,6 +53,20 @@ def refused(environ: Mapping[str, str]) -> list[str]:
     uvicorn = "MLFLOW_UVICORN_OPTS"
     found = [name for name in _OWN if environ.get(name)]
     return found + [f"{uvicorn} with {word[0]}" for word in _ELSEWHERE.finditer(environ.get(uvicorn, ""))]
+
+
+def unknown(environ: Mapping[str, str], listed: Collection[str]) -> list[str]:
+    """Return the names that are set and MLflow does not know, each with the nearest of those that it does.
+
+    ``listed`` are those that MLflow lists. Names without its prefix are others'.
+    """
+    known = [name.removeprefix(_PREFIX) for name in (*listed, *_UNLISTED) if name.startswith(_PREFIX)]
+    set_here = [name.removeprefix(_PREFIX) for name in environ if name.startswith(_PREFIX) and environ[name]]
+    found = []
+    for name in sorted(set(set_here) - set(known)):
+        nearest = "".join(f" (is {_PREFIX}{it} meant?)" for it in get_close_matches(name, known, 1))
+        found.append(f"{_PREFIX}{name}{nearest}")
+    return found
 
 
 def allowed_hosts(given: str) -> str:

@@ -56,13 +56,19 @@ def main() -> None:
         )
     os.environ[options.HOSTS] = options.allowed_hosts(os.environ.get(options.HOSTS, ""))
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
+    import mlflow_internals
+
+    names = options.unknown(os.environ, mlflow_internals.listed_variables())
+    if names and not mlflow_internals.extensions():
+        sys.exit(
+            f"tracking server: MLflow does not know {', '.join(names)}; correct or remove it in tracking.env"
+        )
     stores = [word.removeprefix(_STORE) for word in sys.argv if word.startswith(_STORE)]
     try:
         for file in filter(None, map(database.file_of, stores)):
             database.prepare(file, upgrade)
     except database.DatabaseError as error:
         sys.exit(f"tracking server: {error}")
-    import mlflow_internals
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
     # If there is a job runner too, MLflow must watch both.

@@ -114,6 +114,7 @@ def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> I
         revision = ask(*state.read_command(volume, base))
         return state.check_docker_database(volume, revision, state.known_revisions())
 
+    yield "whose stack it is in Docker", lambda: state.check_project(config)
     yield "the engine's proxy", check_proxy
     yield "the database in Docker", check_database
 

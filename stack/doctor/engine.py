@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stack.doctor.finding import Finding, fix, ok, skip
+from stack.modes.engine_error import engine_error
 
 # docker-compose.yml sets `start_interval`, which needs the engine's API 1.44: Docker Engine 25. On an older
 # engine, Compose 2.24 and newer refuse to create the container (docker/compose#10939, #11360).
@@ -125,16 +126,8 @@ def check_engine(docker: Docker, *, is_wanted: bool = False) -> Finding:
             f"Podman answers as Docker, but Compose refuses this stack's health checks on it: use a Docker"
             f" engine, {_NATIVE}"
         )
-    if "permission denied" in docker.error.lower():
-        return fix(
-            f"this user may not use the Docker engine (permission denied at {docker.endpoint}): run"
-            f" sudo usermod -aG docker $USER and log in again, {_NATIVE}"
-        )
     if docker.error:
-        return fix(
-            f"no Docker engine answers ({docker.error}): start it, or correct DOCKER_HOST or"
-            f" docker context, {_NATIVE}"
-        )
+        return fix(f"{engine_error(docker.error) or f'Docker does not work ({docker.error})'}, {_NATIVE}")
     version = str(docker.info.get("ServerVersion", ""))
     found = _numbers(version)
     if not found:

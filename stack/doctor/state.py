@@ -10,11 +10,12 @@ from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, Config
 from stack.doctor.engine import Answer
 from stack.doctor.finding import Finding, fix, ok, skip
+from stack.modes.owner import OwnerError, check_owner
 from stack.modes.parts import STOP_ORDER
-from stack.modes.preflight import MARKER
+from stack.modes.preflight import MARKER, check_home_owner
 from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
@@ -92,6 +93,10 @@ def check_home(home: Path) -> Finding:
         )
     if not (home / MARKER).exists() and any(home.iterdir()):
         return fix(f"the state directory {home} holds other files: set STACK_HOME to an empty directory")
+    try:
+        check_home_owner(home)
+    except OwnerError as error:
+        return fix(str(error))
     if names := left_over(home):
         return fix(
             f"still running after ./scripts/up was killed: {', '.join(names)}: run ./scripts/up to go on,"
@@ -101,6 +106,15 @@ def check_home(home: Path) -> Finding:
     if partial and not Process(home, "switch").is_running():
         return fix(f"a killed deployment has left {', '.join(map(str, partial))}: delete it")
     return ok(f"the state directory is {home}")
+
+
+def check_project(config: Config) -> Finding:
+    """Whether the stack of this name in Docker, if there is one, is this checkout's."""
+    try:
+        check_owner(config)
+    except OwnerError as error:
+        return fix(str(error))
+    return ok(f"no other checkout has a stack {config.project} in Docker")
 
 
 def known_revisions(migrations: Path | None = None) -> dict[str, str | None]:

@@ -3,35 +3,53 @@
 from stack.config import Config
 from stack.errors import StackError
 from stack.modes.docker import Docker
-from stack.modes.engine import engine_answers
+from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import Mode
 from stack.modes.native import Native
+from stack.modes.owner import check_owner
+from stack.modes.preflight import check_home_owner
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
     """Return the mode of that name or, without a name, of the stack that runs on this machine.
 
     Raises:
-        StackError: if none is named and none runs.
+        StackError: if none is named and none runs; if Docker can't be used, or the stack in it is another
+            checkout's.
 
     """
     native = Native(config)
     if named == "native" or (named is None and native.is_up):
         return native
-    if named == "docker" or engine_answers():
+    if config.container_url:  # Docker has started this process
         return Docker(config)
-    raise StackError("no stack is running here; run: ./scripts/up")
+    if error := why_no_engine():
+        if named is None and error.is_absent:
+            raise StackError("no stack is running here; run: ./scripts/up")
+        raise error
+    check_owner(config)
+    return Docker(config)
+
+
+def check_owner_of_running(config: Config) -> None:
+    """Raise OwnerError if the stack that runs on this machine is another checkout's."""
+    native = Native(config)
+    if native.is_up:
+        check_home_owner(config.home)
+    elif why_no_engine() is None:
+        check_owner(config)
 
 
 def choose_new_mode(named: str | None) -> str:
-    """Return in which mode a stack is to be brought up.
+    """Return in which mode a stack is to be brought up; without a name, native if there is no engine.
+
+    An engine that is there and can't be used is not passed over: the stack may be in it already.
 
     Raises:
-        StackError: if Docker is named and no engine answers.
+        StackError: if Docker is named or there, and can't be used.
 
     """
-    if named == "native" or engine_answers():
-        return named or "docker"
-    if named == "docker":
-        raise StackError("no Docker engine answers; start it, or use --native")
-    return "native"
+    error = None if named == "native" else why_no_engine()
+    if error and (named == "docker" or not error.is_absent):
+        raise StackError(f"{error}, or use ./scripts/up --native") from error
+    return named or ("native" if error else "docker")

@@ -11,7 +11,10 @@ from typing import Any
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
-from stack.modes.engine import container_log, containers, engine_answers, moment, run
+from stack.modes.build_error import STARTING, docker_error
+from stack.modes.engine import container_log, containers, moment, run, run_shown
+from stack.modes.engine_error import why_no_engine
+from stack.modes.owner import check_owner
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
@@ -75,13 +78,15 @@ def up(config: Config, *, detach: bool) -> None:
 
     """
     interruption = Interruption()
+    check_owner(config)
     print("==> with Docker", flush=True)
     since = datetime.now(UTC)
-    if subprocess.run(come_up_command(config)).returncode != 0:
+    status, printed = run_shown(come_up_command(config))
+    if status != 0:
         if interruption.received and not detach:
             _stop(config)
         interruption.check()
-        raise StackError("Compose did not start the stack, see above; run ./scripts/doctor to find the cause")
+        raise docker_error("Compose did not start the stack", printed, STARTING)
     tracking = _TrackingWatch(config, since)
 
     def on_wait() -> None:
@@ -195,10 +200,16 @@ def down(config: Config, *, volumes: bool) -> None:
     """Stop and remove what `up` started and, with ``volumes``, the data; without an engine, do nothing.
 
     Raises:
+        EngineError: if there is an engine and it can't be used.
+        OwnerError: if the stack is another checkout's.
         StackError: if Compose fails.
 
     """
-    if engine_answers() and _is_there(config):
+    error = why_no_engine()
+    if error and not error.is_absent:
+        raise error
+    if error is None and _is_there(config):
+        check_owner(config)
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

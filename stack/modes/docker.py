@@ -15,17 +15,18 @@ from typing import Any
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
+from stack.modes.build_error import BAKING, docker_error
 from stack.modes.compose import LOG_LINES, SERVICES, compose_command, service_containers
 from stack.modes.engine import (
     Lock,
     container_log,
-    engine_answers,
     find_image,
     moment,
     run,
     volume_made_at,
     watch,
 )
+from stack.modes.engine_error import EngineError
 from stack.modes.memory import is_free
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.wait import not_healthy, wait_until
@@ -125,7 +126,9 @@ class Docker:
             let_all_read(Path(context_dir))
             built = run(build_command(image_name, found.platform, context_dir))
             if built.returncode != 0:
-                raise StackError(_told_by_build(image_name, built.stdout + built.stderr))
+                printed = built.stdout + built.stderr
+                print(printed, flush=True)
+                raise docker_error(f"baking {image_name} failed", printed, BAKING)
 
         model_uri = f"models:/{self.config.model_name}/{version}"
         try:
@@ -141,11 +144,16 @@ class Docker:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, on this machine or in the service `deploy`."""
-        is_on_host = self.config.container_url is None
-        if is_on_host and not engine_answers():
-            raise StackError("no Docker engine answers; start it, or use --native")
         lock = Lock(lock_name(self.config), lock_command(self.config))
-        lock.acquire()
+        try:
+            lock.acquire()
+        except EngineError as error:
+            if self.config.container_url is None:
+                raise
+            raise StackError(
+                f"the socket that deploy got can't be used: {error.what}; set DOCKER_SOCKET in .env to the"
+                " engine's socket, or do without: docs/docker-socket.md"
+            ) from error
         try:
             yield
         finally:
@@ -336,12 +344,3 @@ def _memory(container: str) -> int:
     told = run(["docker", "exec", container, "cat", *files]).stdout
     found = re.search(r"^(?:anon|total_rss) (\d+)$", told, re.MULTILINE)
     return int(found[1]) if found else 0
-
-
-def _told_by_build(name: str, output: str) -> str:
-    lines = [line for line in output.splitlines() if "Requirement already satisfied" not in line]
-    return (
-        "\n    ".join([f"baking {name} failed. The end of Docker's output:", *lines[-60:]])
-        + "\nIf pip found no matching distribution, the lock lacks a package that the model needs:"
-        "\nadd it to pyproject.toml, and run ./scripts/upgrade PACKAGE"
-    )

@@ -2,24 +2,20 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
+import sys
+import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from stack.errors import StackError
+from stack.errors import LockedError, StackError
+from stack.modes.engine_error import engine_error
 from stack.wait import wait_until
-
-
-def engine_answers() -> bool:
-    """Whether a Docker engine can be reached from here."""
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return False
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -33,6 +29,26 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> sub
         start_new_session=True,
         close_fds=False,  # for the lock: see Lock
     )
+
+
+def run_shown(command: list[str]) -> tuple[int, str]:
+    """Run a command to its end; show what it prints as it comes, and return that with its exit status.
+
+    On a terminal, it gets one as large as ours, so that it shows its progress as it would without us.
+    """
+    on_terminal = sys.stdout.isatty()
+    ours, its = pty.openpty() if on_terminal else os.pipe()
+    if on_terminal:
+        termios.tcsetwinsize(its, termios.tcgetwinsize(sys.stdout))
+    printed = bytearray()
+    with subprocess.Popen(command, stdout=its, stderr=its) as process, os.fdopen(ours, "rb", 0) as output:
+        os.close(its)
+        with suppress(OSError):  # how a terminal on Linux says that nobody writes to it any more
+            while some := output.read(65536):
+                printed += some
+                sys.stdout.buffer.write(some)
+                sys.stdout.flush()
+    return process.returncode, printed.decode(errors="replace")
 
 
 def container_log(identity: str, *options: str) -> str:
@@ -83,7 +99,9 @@ def containers(*labels: str) -> list[dict[str, Any]]:
     filters = [f"--filter=label={label}" for label in labels]
     listed = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters])
     if listed.returncode != 0:
-        raise StackError(f"the Docker engine does not answer ({listed.stderr.strip()}); start it")
+        raise engine_error(listed.stderr) or StackError(
+            f"Docker lists no containers: {listed.stderr.strip()}"
+        )
     found = listed.stdout.split()
     if not found:
         return []
@@ -122,7 +140,7 @@ class Lock:
         self._error = ""
 
     def acquire(self) -> None:
-        """Start the container; StackError if another process holds the lock, or it can't be started."""
+        """Start the container; LockedError if another process holds it, StackError if it can't be started."""
         for is_last in (False, True):
             with suppress(StackError):
                 wait_until(self._held_by_another, timeout=5, interval=0.2)
@@ -131,11 +149,11 @@ class Lock:
             # The process that made it, or the engine, was killed before it ran.
             run(["docker", "rm", "--force", self._name])
         if not self._holder and self._state() == "running":
-            raise StackError(
+            raise LockedError(
                 f"another deployment is running (it holds the container {self._name}); wait until it ends"
             )
         if not self._holder:
-            raise StackError(f"can't start a container: {self._error}; remove the cause, then run this again")
+            raise engine_error(self._error) or StackError(f"can't start a container: {self._error}")
 
     def release(self) -> None:
         """End the container, and wait until it has ended."""

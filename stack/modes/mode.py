@@ -48,7 +48,7 @@ class Mode(Protocol):
         """Whether a new model server starts beside the one that serves, because both can have the port."""
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Keep out other deployments while this one runs; StackError if another one runs."""
+        """Keep out other deployments while this one runs; LockedError if another one runs."""
 
     def clean_up(self) -> None:
         """Remove what a killed deployment left."""

@@ -17,11 +17,12 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import Config
-from stack.errors import StackError, TrackingError
+from stack.errors import LockedError, StackError, TrackingError
 from stack.modes import model_servers
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
+from stack.modes.preflight import check_home_owner
 from stack.modes.processes import Process
 from stack.wait import wait_until
 
@@ -87,13 +88,14 @@ class Native:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, and show `up` that the model server may be replaced."""
+        check_home_owner(self.config.home)
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
         switch = self.process("switch")
         try:
             lock = switch.claim()
         except StackError:
-            raise StackError(
+            raise LockedError(
                 f"another deployment is running (process {switch.pid()}); wait until it ends"
             ) from None
         with lock:

@@ -5,13 +5,14 @@ import socket
 import tempfile
 from pathlib import Path
 
-from stack.config import Config
+from stack.config import CHECKOUT, Config
 from stack.errors import StackError
+from stack.modes.owner import OwnerError, is_another
 
 # What the stack without Docker needs to start at all.
 NEEDED_BYTES = 200 * 1024**2
 
-# What lies in the state directory; the marker shows that it is ours, so that it may be deleted.
+# What lies in the state directory. The marker shows that it may be deleted, and names the checkout.
 MARKER = ".pyfunc-stack"
 _DATABASE = ("mlflow.db", "mlflow.db-journal", "mlflow.db.new", "mlflow.db.new-journal")
 _OLD_DATABASES = "mlflow.db.old-*"  # kept by migrations
@@ -22,18 +23,19 @@ def prepare_home(config: Config) -> None:
     """Make the state directory.
 
     Raises:
+        OwnerError: if another checkout uses it.
         StackError: if it can't be written to, or holds files that are not the stack's.
 
     """
     home = config.home
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / MARKER).exists():
-            if any(home.iterdir()):
-                raise StackError(
-                    f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
-                )
-            (home / MARKER).touch()
+        if not (home / MARKER).exists() and any(home.iterdir()):
+            raise StackError(
+                f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
+            )
+        check_home_owner(home)
+        (home / MARKER).write_text(f"{CHECKOUT}\n")
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
@@ -41,6 +43,21 @@ def prepare_home(config: Config) -> None:
             f"can't write to the state directory {home} ({error.strerror}); make it writable,"
             " or set STACK_HOME to another"
         ) from error
+
+
+def check_home_owner(home: Path) -> None:
+    """Raise OwnerError if another checkout uses the state directory; one in this checkout is this one's."""
+    if home.is_relative_to(CHECKOUT):
+        return
+    try:
+        checkout = (home / MARKER).read_text().strip()
+    except OSError:  # not there, or what comes next says why it can't be read
+        return
+    if checkout and is_another(checkout):
+        raise OwnerError(
+            f"the state directory {home} is that of {checkout}; set STACK_HOME in .env to another, or, to"
+            f" take it over, run ./scripts/down there and empty {home / MARKER}"
+        )
 
 
 def delete_data(config: Config) -> None:

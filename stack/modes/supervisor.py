@@ -15,7 +15,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_machine, delete_data, prepare_home
+from stack.modes.preflight import check_home_owner, check_machine, delete_data, prepare_home
 from stack.modes.processes import Process, write_pid
 from stack.modes.report import failed_text, up_text
 from stack.wait import Progress, wait_until
@@ -150,10 +150,12 @@ def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
             os.dup2(file.fileno(), descriptor)
 
 
-def down(config: Config, *, volumes: bool) -> None:
-    """Stop whatever `up` started and, with ``volumes``, delete the data; it is no error if nothing runs."""
+def down(config: Config, *, volumes: bool) -> bool:
+    """Stop whatever `up` started and, with ``volumes``, delete the data; return whether anything ran."""
+    check_home_owner(config.home)
     parts = Parts(config)
-    if parts.is_up:
+    was_up = parts.is_up
+    if was_up:
         progress = Progress()
         progress.start("stopping the stack without Docker")
         supervisor = parts.process("up")
@@ -167,3 +169,4 @@ def down(config: Config, *, volumes: bool) -> None:
         progress.done()
     if volumes:
         delete_data(config)
+    return was_up

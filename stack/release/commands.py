@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from stack.config import Config
-from stack.errors import StackError
+from stack.errors import LockedError, StackError
 from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode
@@ -86,7 +86,7 @@ def _serve_last(mode: Mode, lock: ExitStack) -> bool:
     """If no other deployment runs, take the lock and serve what was served last; return whether it did."""
     try:
         lock.enter_context(mode.exclusive())
-    except StackError:  # another deployment is running
+    except LockedError:
         return False
     serve_last(mode)
     return True

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stack.config import CHECKOUT
 from stack.errors import StackError, exit_status
-from stack.modes.engine import engine_answers
+from stack.modes.engine_error import why_no_engine
 from tests.bench import prepare
 from tests.bench.picture import draw
 from tests.bench.report import machine, report
@@ -73,7 +73,7 @@ def placed(peer: Peer, home: Path, made: ExitStack) -> Server:
     """
     image = ""
     if peer in IMAGES:
-        if not engine_answers() or os.geteuid() != 0:
+        if why_no_engine() or os.geteuid() != 0:
             raise StackError("that takes a Docker engine, and root, to read the memory of a container")
         make = prepare.stock_image if peer == IMAGE else prepare.baked_image
         image = made.enter_context(make(home / "model"))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 import uuid
@@ -19,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from stack.config import CHECKOUT
-from stack.modes.engine import engine_answers
+from stack.modes.engine_error import why_no_engine
 from stack.modes.processes import processes_with
 from tests.conftest import two_free_ports
 
@@ -65,10 +64,8 @@ def can_not_run(reason: str) -> NoReturn:
 
 def missing_docker() -> str:
     """Say why there can be no Docker tests here; empty if there can be."""
-    if shutil.which("docker") is None:
-        return "no docker command is installed"
-    if not engine_answers():
-        return "no Docker engine answers"
+    if error := why_no_engine():
+        return str(error)
     if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0:
         return "Docker has no Compose plugin"
     return ""

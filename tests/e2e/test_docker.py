@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -156,6 +157,58 @@ def test_the_servers_come_back_after_a_restart_of_the_engine(stack: Stack) -> No
         wait_until(lambda url=url: not_healthy(url), timeout=60)  # type: ignore[misc]
     assert stack.predictions() == CLASSES
     assert stack.aliases()["champion"]
+
+
+def test_a_second_checkout_with_the_same_name_is_refused_and_changes_nothing(
+    stack: Stack, installed_clone: Path
+) -> None:
+    second = replace(stack, checkout=installed_clone)
+    before = {name: container(stack, name)["Id"] for name in services(stack)}
+    for command in ("up --docker --detach", "down --volumes", "deploy", "promote 1", "rollback", "train"):
+        refused = second.script(*command.split(), check=False)
+        assert refused.returncode == 1, command
+        assert f"is that of {stack.checkout}; run ./scripts/down there" in refused.stderr, command
+    assert f"fix   the stack {stack.settings['COMPOSE_PROJECT_NAME']} in Docker is that of" in (
+        second.script("doctor", "--docker", check=False).stdout
+    )
+    assert {name: container(stack, name)["Id"] for name in services(stack)} == before
+    assert stack.predictions() == CLASSES
+
+
+def test_an_engine_that_refuses_the_user_is_told_and_not_passed_over(stack: Stack, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        can_not_run("asking the engine as another user takes root, and setpriv")
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent"
+    (tmp_path / "docker").write_text(f'#!/bin/sh\nexec {nobody} {shutil.which("docker")} "$@"\n')
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{stack.shell['PATH']}"
+    refused = replace(stack, shell=stack.shell | {"PATH": path})
+    for command in ("up --detach", "down", "deploy", "status"):
+        said = refused.script(*command.split(), check=False)
+        assert said.returncode == 1, command
+        assert "this user may not use the Docker engine (permission denied while" in said.stderr, command
+    assert stack.predictions() == CLASSES
+
+
+def test_a_build_that_fails_is_told_by_its_own_line_and_one_advice(other: Stack) -> None:
+    other.settings["PACKAGE_INDEX"] = "http://packages.example.invalid/simple"
+    failed = other.script("up", "--docker", "--detach", check=False)
+    assert failed.returncode == 1
+    assert "Looking in indexes" in failed.stdout  # all that Docker printed
+    told = failed.stderr.splitlines()[-1]
+    assert told.startswith("up: Compose did not start the stack: WARNING: The repository located at packages")
+    assert "stands above); give the index an https address in .env (docs/company-wall.md)" in told
+
+
+@pytest.mark.thorough
+def test_a_socket_that_deploy_can_not_use_is_told_with_its_setting(stack: Stack, tmp_path: Path) -> None:
+    wrong = replace(stack, settings={**stack.settings, "DOCKER_SOCKET": str(tmp_path / "none")})
+    failed = wrong.script("up", "--docker", "--detach", check=False)
+    assert failed.returncode == 1
+    assert "the socket that deploy got can't be used: no Docker engine answers (Cannot" in failed.stderr
+    assert "; set DOCKER_SOCKET in .env to the engine's socket" in failed.stderr
+    assert stack.predictions() == CLASSES
+    stack.up()
 
 
 @pytest.fixture

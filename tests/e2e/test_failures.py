@@ -158,7 +158,7 @@ def test_a_wrong_model_fails_in_the_training(
     [
         (
             {"train.py": ('"joblib"),', '"joblib") + ["cowsay==6.1"],')},
-            r"(?s)cowsay==6.1.*add \w+ to pyproject.toml, and run ./scripts/upgrade PACKAGE",
+            r"cowsay==6.1.*add \w+ to pyproject.toml, and run ./scripts/upgrade (PACKAGE|cowsay)",
             None,
         ),
         (

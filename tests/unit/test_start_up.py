@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from stack.config import load_config
-from stack.errors import StackError
+from stack.errors import LockedError
 from stack.release import commands
 
 CONFIG = load_config({})
@@ -26,7 +26,7 @@ class FakeMode:
     def exclusive(self) -> Iterator[None]:
         if self.is_locked_by_another:
             self.is_locked_by_another = False  # by the next time, it has ended
-            raise StackError("another deployment is running")
+            raise LockedError("another deployment is running")
         self.happened.append("locked")
         yield
         self.happened.append("unlocked")

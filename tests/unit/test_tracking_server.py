@@ -1,12 +1,16 @@
 """The tracking server as a process, and real clients of MLflow."""
 
 import http.client
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import mlflow
 import options
 import pytest
 import yaml
@@ -123,6 +127,97 @@ def test_an_option_that_would_break_the_stack_ends_the_server_with_one_sentence(
 )
 def test_options_that_would_break_the_stack_are_known(environ: dict[str, str], refused: list[str]) -> None:
     assert options.refused(environ) == refused
+
+
+def test_a_misspelt_option_ends_the_server_with_one_sentence_before_it_makes_a_database(
+    tmp_path: Path, tracking_env: Path
+) -> None:
+    tracking_env.write_text("AWS_REGION=eu-west-1\nMLFLOW_SERVER_ALLOWED_HOST=a.example.com\nMLFLOW_ZZZ=1\n")
+    said = re.escape(
+        "tracking server: MLflow does not know MLFLOW_SERVER_ALLOWED_HOST (is MLFLOW_SERVER_ALLOWED_HOSTS"
+        " meant?), MLFLOW_ZZZ; correct or remove it in tracking.env"
+    )
+    config = own_config(tmp_path / "home")
+    with started(config) as parts, pytest.raises(StackError, match=said):
+        parts.wait_for_tracking()
+    assert not (config.home / "mlflow.db").exists()
+
+
+# How MLflow's source shows that a name is a variable: read from the environment, or a constant for that.
+READS = re.compile(
+    r"""environ(?:\.get\(|\[|\.setdefault\()\s*["'](MLFLOW_\w+)|getenv\(\s*["'](MLFLOW_\w+)"""
+    r"""|_ENV_VAR\s*=\s*["'](MLFLOW_\w+)|envvar=["'](MLFLOW_\w+)"""
+)
+
+
+@pytest.fixture(scope="module")
+def listed() -> set[str]:
+    """Return the variables that MLflow lists, asked in a process: several parts have a mlflow_internals."""
+    code = "import mlflow_internals; print(*mlflow_internals.listed_variables())"
+    asked = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT / "tracking", stdout=subprocess.PIPE, text=True
+    )
+    return set(asked.stdout.split())
+
+
+def test_each_variable_that_mlflow_reads_is_known(listed: set[str]) -> None:
+    files = list(Path(mlflow.__file__).parent.rglob("*.py"))
+    read = {name for file in files for found in READS.findall(file.read_text()) for name in found if name}
+    assert len(read) > 30
+    # The server sets the one that is left itself, for the processes that it starts.
+    assert {name for name in read if options.unknown({name: "1"}, listed)} == {"MLFLOW_SERVER_PID"}
+
+
+def test_packages_that_extend_mlflow_are_found_because_they_may_read_others(tmp_path: Path) -> None:
+    package = tmp_path / "plugin-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1\n")
+    code = "import mlflow_internals; print(*mlflow_internals.extensions())"
+    found = []
+    for group in ("mlflow.app", "console_scripts"):
+        (package / "entry_points.txt").write_text(f"[{group}]\nplugin = plugin:app\n")
+        asked = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=CHECKOUT / "tracking",
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        found.append(asked.stdout.split())
+    assert found == [["plugin"], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("MLFLOW_EXPOSE_PROMETEUS", " (is MLFLOW_EXPOSE_PROMETHEUS meant?)"),
+        ("MLFLOW_SQLALCHEMYSTORE_POOLSIZE", " (is MLFLOW_SQLALCHEMYSTORE_POOL_SIZE meant?)"),
+        ("MLFLOW_ALLOWED_HOSTS", " (is MLFLOW_SERVER_ALLOWED_HOSTS meant?)"),
+        ("MLFLOW_ZZZ", ""),
+    ],
+)
+def test_a_name_that_mlflow_does_not_know_is_told_with_the_nearest(
+    listed: set[str], name: str, nearest: str
+) -> None:
+    assert options.unknown({name: "1"}, listed) == [f"{name}{nearest}"]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY", "MLFLOW_FLASK_SERVER_SECRET_KEY": "it"},
+        {
+            "MLFLOW_AUTH_CONFIG_PATH": "it",
+            "MLFLOW_CRYPTO_KEK_PASSPHRASE": "it",
+            "MLFLOW_S3_ENDPOINT_URL": "it",
+        },
+        {"AWS_SECRET_ACCESS_KEY": "it", "MLFLO_PORT": "1", "_MLFLOW_X": "1", "MLFLOW_ZZZ": ""},
+    ],
+)
+def test_a_name_that_mlflow_knows_or_that_is_not_its_own_is_passed_on(
+    listed: set[str], environ: dict[str, str]
+) -> None:
+    assert options.unknown(environ, listed) == []
 
 
 def test_no_option_that_the_stack_gives_as_an_argument_can_be_set() -> None:

@@ -12,6 +12,7 @@ from stack import vendor
 from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.modes.docker import python_image
+from stack.modes.engine_error import EngineError
 from stack.vendor import (
     PLATFORMS,
     check_disk,
@@ -111,7 +112,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     monkeypatch.setattr(vendor, "find_image", lambda _name: None)
     monkeypatch.setattr(vendor, "VENDOR", tmp_path)
     monkeypatch.setattr(vendor.install, "__defaults__", (tmp_path,))
-    monkeypatch.setattr(vendor, "engine_answers", lambda: True)
+    monkeypatch.setattr(vendor, "why_no_engine", lambda: None)
     monkeypatch.setattr(vendor, "this_machine", lambda: "macos-arm64")
     return noted
 
@@ -139,10 +140,10 @@ def test_by_default_it_is_for_this_machine_and_for_the_images(
 def test_without_an_engine_only_python_packages_are_collected_and_that_is_said(
     commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(vendor, "engine_answers", lambda: False)
+    monkeypatch.setattr(vendor, "why_no_engine", lambda: EngineError("no engine"))
     collect([])
     assert not any(command[0] == "docker" for command in commands)
-    assert "because no Docker engine answers" in capsys.readouterr().out
+    assert "without the base image and the Debian packages: no engine" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("commands")
@@ -161,7 +162,7 @@ def test_what_does_not_match_its_hash_leaves_vendor_as_it_was(
         return subprocess.CompletedProcess(command, 1, "", "THESE PACKAGES DO NOT MATCH THE HASHES\n")
 
     monkeypatch.setattr(vendor, "run", fail)
-    monkeypatch.setattr(vendor, "engine_answers", lambda: False)
+    monkeypatch.setattr(vendor, "why_no_engine", lambda: EngineError("no engine"))
     (tmp_path / "wheels").mkdir()
     with pytest.raises(StackError) as raised:
         collect(["linux-x86_64"])
