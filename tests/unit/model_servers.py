@@ -100,6 +100,8 @@ INPUTS = Schema(
 )
 ROW: dict[str, Any] = {"age": 50, "bmi": 22.5, "task": "predict", "smoker": True, "weight": 70.5}
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+# In what a client sends, to be looked for in what it is told.
+MARK = "zebra42"
 
 T = TypeVar("T")
 ASGI = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
@@ -168,15 +170,17 @@ class Client:
         self.app = app
         self._runner = asyncio.Runner()
 
-    async def ask(self, method: str, path: str, *body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a request, its body in parts."""
+    async def ask(
+        self, method: str, path: str, *body: bytes, headers: Mapping[str, str], is_half_sent: bool = False
+    ) -> Answer:
+        """Send a request, its body in parts, after which more may be missing."""
         parts = list(body) or [b""]
         sent: list[Message] = []
 
         async def receive() -> Message:
             if not parts:
                 return await asyncio.Future[Message]()
-            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts) or is_half_sent}
 
         async def send(message: Message) -> None:
             sent.append(message)
