@@ -12,6 +12,8 @@ from contextlib import suppress
 from contextvars import copy_context
 
 from mlflow.pyfunc import PyFuncModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from model_server import metrics
 from model_server.answers import JSON, Answer, model_failed, raised_by_model, refusal, too_slow
@@ -61,6 +63,15 @@ class Application:
         self._is_known_host = known_host(settings.allowed_hosts)
         self._held = 0
         self._pool: Pool | None = None
+        self._app: ASGIApp = self._respond
+        if settings.cors_origins:
+            self._app = CORSMiddleware(
+                self._respond,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "HEAD", "POST"),
+                allow_headers=("*",),
+                allow_private_network=True,  # a page of the internet that asks a server on localhost
+            )
 
     @property
     def is_stuck(self) -> bool:
@@ -69,6 +80,9 @@ class Application:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        await self._app(scope, receive, send)
+
+    async def _respond(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         headers = dict(scope["headers"])
         if not self._is_known_host(headers.get(b"host")):

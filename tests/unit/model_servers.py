@@ -44,6 +44,7 @@ class Told(PythonModel):
     def load_context(self, context):
         self.begun, self.has_ended = threading.Semaphore(0), False
         self.gate = threading.Event()
+        self.depth = context.model_config["depth"]
 
     def predict(self, context, model_input, params=None):
         weights = model_input["weight"] if "weight" in model_input else [0.0] * len(model_input)
@@ -82,6 +83,8 @@ class Told(PythonModel):
             return f"{float(weight):.0f}" if weight == weight else f"{int(weight)}"
         if task == "no number":
             return float("nan")
+        if task == "depth":
+            return str(self.depth)
         if task == "pid":
             return str(os.getpid())
         return "old" if age > params["limit"] else "young"
@@ -116,7 +119,12 @@ def save_model(directory: Path) -> Path:
     )
     example = pd.DataFrame([ROW, {**ROW, "age": 30, "weight": None}])
     mlflow.pyfunc.save_model(
-        path, python_model=str(code), signature=signature, input_example=example, pip_requirements=[]
+        path,
+        python_model=str(code),
+        signature=signature,
+        input_example=example,
+        pip_requirements=[],
+        model_config={"depth": 1},
     )
     return path
 
@@ -138,6 +146,8 @@ def settings_for(model: Path, name: str) -> Settings:
         request_log=False,
         strict=True,
         allowed_hosts=frozenset({"serving.example.com"}),
+        cors_origins=frozenset(),
+        model_config={},
         name=name,
         version="7",
         image_id="sha256:0",

@@ -434,3 +434,58 @@ def test_a_server_that_is_to_stop_closes_its_connections(served: Served) -> None
         answer = server.ours.post(split(ROW))
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert server.ours.get("/ping").headers["connection"] == "close"
+
+
+ORIGIN = "https://app.example.com"
+
+
+def asked_from(client: Client, origin: str, method: str, path: str, *body: bytes, **headers: str) -> Answer:
+    """Ask as a browser does for a page of another origin."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.run(client.ask(method, path, *body, headers={"origin": origin, **named}))
+
+
+def preflight(client: Client, origin: str) -> Answer:
+    headers = {"access_control_request_method": "POST", "access_control_request_headers": "content-type"}
+    return asked_from(client, origin, "OPTIONS", "/invocations", **headers)
+
+
+def test_pages_of_the_origins_that_are_set_may_ask_and_others_may_not(served: Served) -> None:
+    with served.with_settings(cors_origins=frozenset({ORIGIN})) as server:
+        allowed, refused = preflight(server.ours, ORIGIN), preflight(server.ours, "https://evil.example.com")
+        assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (200, ORIGIN)
+        assert allowed.headers["access-control-allow-headers"] == "content-type"
+        assert refused.status == 400
+        assert "access-control-allow-origin" not in refused.headers
+        for origin in (ORIGIN, "https://evil.example.com"):
+            answer = asked_from(server.ours, origin, "POST", "/invocations", split(ROW), content_type=JSON)
+            assert answer.status == 200
+            assert answer.headers.get("access-control-allow-origin") == (ORIGIN if origin == ORIGIN else None)
+
+
+def test_a_refusal_can_be_read_by_a_page_that_may_ask(served: Served) -> None:
+    large = b" " * (served.settings.max_body + 1)
+    with served.with_settings(cors_origins=frozenset({ORIGIN})) as server:
+        for status, body, headers in (
+            (400, b"", {"content_type": JSON}),
+            (403, split(ROW), {"content_type": JSON, "host": "evil.example.com"}),
+            (413, large, {"content_type": JSON}),
+            (415, split(ROW), {}),
+            (500, told("fail", JSON), {"content_type": JSON}),
+        ):
+            answer = asked_from(server.ours, ORIGIN, "POST", "/invocations", body, **headers)
+            assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, ORIGIN)
+        assert asked_from(server.ours, ORIGIN, "GET", "/nowhere").headers["access-control-allow-origin"]
+
+
+def test_pages_of_all_origins_may_ask_if_asked_for(served: Served) -> None:
+    with served.with_settings(cors_origins=frozenset("*")) as server:
+        answer = asked_from(server.ours, "null", "POST", "/invocations", split(ROW), content_type=JSON)
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert preflight(server.ours, "null").headers["access-control-allow-origin"] == "*"
+
+
+def test_no_page_of_another_origin_may_ask_by_default(served: Served) -> None:
+    answer = preflight(served.ours, ORIGIN)
+    assert (answer.status, answer.headers) == (405, preflight(served.mlflow, ORIGIN).headers)
+    assert "access-control-allow-origin" not in served.ours.post(split(ROW)).headers

@@ -194,7 +194,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             *(
                 stack.enter_context(start(home / name, served, settings))
                 for name, served, settings in (
-                    ("shared", model, {}),
+                    ("shared", model, {"SERVING_MODEL_CONFIG": '{"depth": 2}'}),
                     ("to_stop", model, {}),
                     ("to_orphan", model, {}),
                     ("with_broken", broken, {}),
@@ -251,6 +251,10 @@ def test_what_the_model_prints_and_logs_shows_at_once(shared: Server) -> None:
     assert printed == "printed by the model"
     assert by_root.endswith(" INFO root: logged by the model")
     assert re.search(r" INFO code_model_\w+: logged by its logger$", by_own)
+
+
+def test_a_model_config_that_is_set_replaces_that_of_the_model(shared: Server) -> None:
+    assert json.loads(shared.told("depth")[1]) == {"predictions": ["2"]}
 
 
 @pytest.mark.parametrize(
