@@ -61,7 +61,7 @@ class Application:
         )
         self._pages = pages(self._model.identity, document)
         self._is_known_host = known_host(settings.allowed_hosts)
-        self._held = 0
+        self._held = self._most_held = 0
         self._pool: Pool | None = None
         self._app: ASGIApp = self._respond
         if settings.cors_origins:
@@ -77,6 +77,13 @@ class Application:
     def is_stuck(self) -> bool:
         """Whether all threads of this worker are held by predictions that nobody waits for any more."""
         return self._pool is not None and self._pool.is_stuck(self.settings.timeout + 1)
+
+    def has_dropped_large_bodies(self) -> bool:
+        """Whether more than one of the largest bodies were held since this was asked last, and are no more."""
+        if self._most_held <= self.settings.max_body or self._held > self.settings.max_body:
+            return False
+        self._most_held = 0
+        return True
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -147,6 +154,7 @@ class Application:
                     while incoming.has_more and incoming.size <= limit:
                         part = await incoming.part()
                         self._held += len(part)
+                        self._most_held = max(self._most_held, self._held)
                         if self._held > _LARGEST_BODIES * limit and incoming.size > _SMALL:
                             return _too_many("large bodies")
                         parts.append(part)

@@ -27,10 +27,10 @@ class Settings:
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
     seconds. ``preload`` says whether the workers share one loaded model; None if that depends on the model.
     ``strict`` is whether values that MLflow would change are refused. ``allowed_hosts`` are names that a
-    request may ask for, besides this machine's own; ``cors_origins`` are origins whose pages may read the
-    answers, "*" stands for all. ``model_config`` replaces values of the model's own. ``own_port`` is a second port; with it, another server
-    may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which model this is,
-    where that is known.
+    request may ask for, besides this machine's own; ``cors_origins`` are origins whose pages may ask from a
+    browser. ``model_config`` replaces values of the model's own. ``own_port`` is a second port; with it,
+    another server may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which
+    model this is, where that is known.
     """
 
     model_path: str

@@ -101,8 +101,8 @@ def test_the_model_servers_page_tries_the_example_without_the_internet(
 
 
 def test_a_page_of_an_origin_that_is_set_may_ask_and_one_of_another_may_not(stack: Stack, page: Page) -> None:
-    ask = """([url, body]) => fetch(url, {method: "POST", body, headers: {"Content-Type": "application/json"}})
-        .then(answer => answer.json())"""
+    headers = "headers: {'Content-Type': 'application/json'}"
+    ask = f"([url, body]) => fetch(url, {{method: 'POST', body, {headers}}}).then(answer => answer.json())"
     url = f"{stack.serving_url}/invocations"
     page.goto(f"{stack.tracking_url}/health")
     assert stack.model.is_right(page.evaluate(ask, [url, stack.model.request])["predictions"])

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -283,6 +284,27 @@ def test_the_refusal_of_a_body_that_is_too_large_can_be_read_by_a_client_that_se
             urllib.request.urlopen(request, timeout=SOON)  # noqa: S310 - by http
         assert refused.value.status == 413
         assert json.loads(refused.value.read())["message"].startswith("the body is too large")
+
+
+def resident(server: Server) -> int:
+    """Return the bytes of memory that the workers hold."""
+    workers = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    pages = [int(Path(f"/proc/{worker}/statm").read_text().split()[1]) for worker in workers]
+    return sum(pages) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and glibc gives the memory back")
+def test_memory_of_bodies_that_break_off_is_given_back(shared: Server) -> None:
+    before = resident(shared)
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = socket.create_connection(("127.0.0.1", shared.port), timeout=SOON)
+            stack.callback(connection.close)
+            with suppress(OSError):  # refused, if its worker holds many already
+                connection.sendall(b"POST /invocations HTTP/1.1\r\ncontent-length: 12582912\r\n\r\n")
+                connection.sendall(b" " * 10 * 2**20)
+        wait_for(lambda: resident(shared) > before + 80 * 2**20)
+    wait_for(lambda: resident(shared) < before + 40 * 2**20)
 
 
 ENDLESS = {
