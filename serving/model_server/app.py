@@ -79,7 +79,7 @@ class Application:
         return self._pool is not None and self._pool.is_stuck(self.settings.timeout + 1)
 
     def has_dropped_large_bodies(self) -> bool:
-        """Whether more than one of the largest bodies were held since this was asked last, and are no more."""
+        """Whether more than one of the largest bodies were held since the last call, and are no more."""
         if self._most_held <= self.settings.max_body or self._held > self.settings.max_body:
             return False
         self._most_held = 0

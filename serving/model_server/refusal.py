@@ -110,12 +110,13 @@ def read_table(request: dict[str, Any], columns: list[Column]) -> Table:
         return _lists(name, data)
     if name != "dataframe_records" and len(columns) == 1 and _is_one_column(data):
         return {columns[0].name: data}
+    if columns and not _is_named(columns) and _is_matrix(data, len(columns)):
+        return {column.name: [row[position] for row in data] for position, column in enumerate(columns)}
     return _records(name, data)
 
 
 def _split(data: Any, columns: list[Column]) -> Table:  # noqa: ANN401 - JSON
-    # pandas names the columns by numbers where a model was not trained with names.
-    is_named = bool(columns) and all(isinstance(column.name, str) for column in columns)
+    is_named = _is_named(columns)
     if not is_named and isinstance(data, dict) and "columns" not in data:
         if not columns:
             return {}
@@ -155,6 +156,19 @@ def _records(name: str, data: Any) -> Table:  # noqa: ANN401 - JSON
             raise WrongError(f"{name}: row {number}: expected the columns of row 1, found others")
     names = dict.fromkeys(name for record in data for name in record)
     return {name: [record.get(name) for record in data] for name in names}
+
+
+def _is_named(columns: list[Column]) -> bool:
+    """Whether there are columns with names; pandas numbers them where a model was not trained with names."""
+    return bool(columns) and all(isinstance(column.name, str) for column in columns)
+
+
+def _is_matrix(data: Any, width: int) -> bool:  # noqa: ANN401 - JSON
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and all(isinstance(row, list) and len(row) == width for row in data)
+    )
 
 
 def _is_one_column(data: Any) -> bool:  # noqa: ANN401 - JSON

@@ -64,6 +64,9 @@ _DATA: list[Any] = [
     [MARK, 1],
     [None],
     [[1, 2], [3, 4]],
+    [[1, 59.9]],
+    [[59.9, 1]],
+    [[1, "a"]],
     [[1, 2], [3]],
     [["a", "b"]],
     [[[1, 2], [3, 4]]],
@@ -307,7 +310,7 @@ def of_data() -> Iterator[tuple[str, Request]]:
     for data in _DATA:
         for key in ("inputs", "instances"):
             yield f"{key}: {data}", Request(as_json(**{key: data}))
-        if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        if isinstance(data, list) and all(isinstance(row, dict | list) for row in data):
             yield f"records: {data}", Request(as_json(dataframe_records=data))
         if isinstance(data, list) and data and all(isinstance(row, list) for row in data):
             yield f"split: {data}", Request(as_json(dataframe_split={"data": data}))
@@ -441,5 +444,6 @@ def _requests_to(schema: Schema | None, params: ParamSchema | None) -> Iterator[
         if list(columns) == ["it"] and isinstance(columns["it"], DataType):
             yield from of_values("it", columns["it"], _ODD if schema.inputs[0].required else _MISSING)
             yield from of_parquet("it")
-    if not columns or not all(isinstance(kind, DataType) for kind in columns.values()):
+    is_scalar = bool(columns) and all(isinstance(kind, DataType) for kind in columns.values())
+    if not is_scalar or 0 in columns:
         yield from of_data()

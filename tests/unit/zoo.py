@@ -178,7 +178,7 @@ COLUMNS = {
         ColSpec(DataType.string, "b", required=False),
         ColSpec(DataType.long, "c", required=False),
     ),
-    "numbers as names": _echo(ColSpec(DataType.double, 0), ColSpec(DataType.double, 1)),  # type: ignore[arg-type]
+    "numbers as names": _echo(ColSpec(DataType.long, 0), ColSpec(DataType.double, 1)),  # type: ignore[arg-type]
     "no names": _echo(ColSpec(DataType.double), ColSpec(DataType.double), params=PARAMS),
     "one without a name": _echo(ColSpec(DataType.string)),
 }
