@@ -59,10 +59,7 @@ class Application:
         document = openapi(
             self._model.identity, self._model.schema, outputs, self._model.params_schema, example
         )
-        self._pages = pages(self._model.identity, document)
-        self._is_known_host = known_host(settings.allowed_hosts)
-        self._held = self._most_held = 0
-        self._pool: Pool | None = None
+        self._most_held = 0
         self._app: ASGIApp = self._respond
         if settings.cors_origins:
             self._app = CORSMiddleware(
@@ -72,6 +69,10 @@ class Application:
                 allow_headers=("*",),
                 allow_private_network=True,  # a page of the internet that asks a server on localhost
             )
+        self._pages = pages(self._model.identity, document)
+        self._is_known_host = known_host(settings.allowed_hosts)
+        self._held = 0
+        self._pool: Pool | None = None
 
     @property
     def is_stuck(self) -> bool:

@@ -54,6 +54,8 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
 def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_server.settings.available_cpus", lambda: 6)
     settings = {
+        "SERVING_MODEL_CONFIG": '{"depth": 2}',
+        "SERVER_CORS_ORIGINS": "https://App.example.com, http://[::1]:3000,",
         "SERVER_HOST": "0.0.0.0",  # noqa: S104
         "SERVER_PORT": "5002",
         "SERVER_OWN_PORT": "5003",
@@ -67,8 +69,6 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "SERVER_STRICT": "false",
         "SERVER_ALLOWED_HOSTS": " A.example.com,*,",
         "SERVER_SERVICE_NAMES": "serving,trial",
-        "SERVER_CORS_ORIGINS": "https://App.example.com, http://[::1]:3000,",
-        "SERVING_MODEL_CONFIG": '{"depth": 2}',
         "MODEL_NAME": "iris",
         "MODEL_VERSION": "3",
         "IMAGE_ID": "sha256:1",
@@ -88,11 +88,11 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         request_log=True,
         strict=False,
         allowed_hosts=frozenset({"serving", "trial", "a.example.com", "*"}),
-        cors_origins=frozenset({"https://app.example.com", "http://[::1]:3000"}),
-        model_config={"depth": 2},
         name="iris",
         version="3",
         image_id="sha256:1",
+        cors_origins=frozenset({"https://app.example.com", "http://[::1]:3000"}),
+        model_config={"depth": 2},
     )
 
 
