@@ -25,6 +25,7 @@ SERVER_SETTINGS = (
     "SERVER_REQUEST_LOG",
     "SERVER_STRICT",
     "SERVER_ALLOWED_HOSTS",
+    "SERVER_CORS_ORIGINS",
 )
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")

@@ -21,6 +21,8 @@ _CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+# What a model's own exception may mean; 499 is for a client that has gone, and is not answered.
+_REFUSALS = range(400, 499)
 _LONGEST = 300
 
 _logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ def too_slow(timeout: int) -> Answer:
 
 
 def raised_by_model(error: BaseException, missing: str = "") -> Answer:
-    """Return the model's own refusal, an MlflowException with the status 400; else say that it failed.
+    """Return the model's own refusal, an MlflowException with a status of 4xx; else say that it failed.
 
     ``missing`` is where the request has no value, if there is such a place. That may be why the model failed,
     so the status is then MLflow's for each failure of a model, 400.
@@ -70,9 +72,11 @@ def raised_by_model(error: BaseException, missing: str = "") -> Answer:
     if (
         isinstance(error, MlflowException)
         and not isinstance(error, RestException)
-        and error.get_http_status_code() == HTTPStatus.BAD_REQUEST
+        and error.get_http_status_code() in _REFUSALS
     ):
-        return refusal(400, str(error).partition("\n")[0][:_LONGEST], code=error.error_code)
+        return refusal(
+            error.get_http_status_code(), str(error).partition("\n")[0][:_LONGEST], code=error.error_code
+        )
     _logger.error("the model failed", exc_info=error)
     if missing and isinstance(error, Exception) and not isinstance(error, MlflowException):
         why = (

@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 
 from mlflow.pyfunc import PyFuncModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from model_server import metrics
 from model_server.answers import JSON, Answer, model_failed, refusal
@@ -57,6 +59,16 @@ class Application:
         document = openapi(
             self._model.identity, self._model.schema, outputs, self._model.params_schema, example
         )
+        self._most_held = 0
+        self._app: ASGIApp = self._respond
+        if settings.cors_origins:
+            self._app = CORSMiddleware(
+                self._respond,
+                allow_origins=settings.cors_origins,
+                allow_methods=("GET", "HEAD", "POST"),
+                allow_headers=("*",),
+                allow_private_network=True,  # a page of the internet that asks a server on localhost
+            )
         self._pages = pages(self._model.identity, document)
         self._is_known_host = known_host(settings.allowed_hosts)
         self._held = 0
@@ -67,8 +79,18 @@ class Application:
         """Whether all threads of this worker are held by predictions that nobody waits for any more."""
         return self._asking.is_stuck
 
+    def has_dropped_large_bodies(self) -> bool:
+        """Whether more than one of the largest bodies were held since the last call, and are no more."""
+        if self._most_held <= self.settings.max_body or self._held > self.settings.max_body:
+            return False
+        self._most_held = 0
+        return True
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        await self._app(scope, receive, send)
+
+    async def _respond(self, scope: Message, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         headers = dict(scope["headers"])
         if not self._is_known_host(headers.get(b"host")):
@@ -132,6 +154,7 @@ class Application:
                     while incoming.has_more and incoming.size <= limit:
                         part = await incoming.part()
                         self._held += len(part)
+                        self._most_held = max(self._most_held, self._held)
                         if self._held > _LARGEST_BODIES * limit and incoming.size > _SMALL:
                             return _too_many("large bodies")
                         parts.append(part)

@@ -85,7 +85,9 @@ class Handover:
                 return refusal(400, _NO_CHAT, code=code)
             if not refused_by_hint(outcome.failure):
                 return raised_by_model(outcome.failure, outcome.missing)
-            code = getattr(outcome.failure, "error_code", None)
+            code = getattr(outcome.failure, "error_code", code)
+            if code == "INTERNAL_ERROR":  # MLflow stumbled over the request
+                code = None
         if status == 504:
             return too_slow(self._timeout)
         if status >= 500:

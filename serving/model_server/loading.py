@@ -36,7 +36,7 @@ def load(settings: Settings) -> Application:
     try:
         before = _kept_open()
         # Without its warnings: looking for them takes half a second, and the bake has checked the packages.
-        model = load_model(settings.model_path, suppress_warnings=True)
+        model = load_model(settings.model_path, suppress_warnings=True, model_config=settings.model_config)
         if settings.preload is None and _kept_open() - before:
             gc.collect()  # what is garbage is closed; it takes a tenth of a second, so not at each start
             if kept := _kept_open() - before:

@@ -41,6 +41,7 @@ PRIVATE = (
     "mlflow.pyfunc.loaders.chat_model:_ChatModelPyfuncWrapper._convert_input",
     "mlflow.pyfunc.loaders.responses_agent:_ResponsesAgentPyfuncWrapper._convert_input",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper",
+    "mlflow.pyfunc.model:_PythonModelPyfuncWrapper._convert_input",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper.context",
     "mlflow.pyfunc.model:_PythonModelPyfuncWrapper.python_model",
     "mlflow.pyfunc.scoring_server:CONTENT_TYPES",
@@ -139,12 +140,14 @@ def refused_by_hint(error: BaseException) -> bool:
     """Whether MLflow refused the data, as not being of predict's type hints, before the model got it.
 
     Why: MLflow checks that around the model's own predict, in its modules `type_hints` and `data_validation`,
-    and raises an MlflowException, as the model itself may. A public exception for this refusal only would do
-    instead.
+    and raises an MlflowException, as the model itself may. Or it fails on the data in `_convert_input` of the
+    wrapper around the model. A public exception for this refusal only would do instead.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = (type_hints.__name__, data_validation.__name__)
-    return bool(frames) and frames[-1].f_globals.get("__name__") in modules
+    if frames and frames[-1].f_globals.get("__name__") in modules:
+        return True
+    return any(frame.f_code is _PythonModelPyfuncWrapper._convert_input.__code__ for frame in frames)
 
 
 def refused_as_chat(error: BaseException) -> bool:

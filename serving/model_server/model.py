@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow import __version__
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import DataType
+from pandas.api.types import infer_dtype
 
 from model_server.mlflow_internals import (
     as_json,
@@ -99,6 +100,11 @@ def missing_value(data: Any) -> str:  # noqa: ANN401 - whatever MLflow gives to 
     return f"column {data.columns[columns[0]]!r}, row {rows[0] + 1}" if len(rows) else ""
 
 
+def _is_text(column: pd.Series) -> bool:
+    """Whether a column of objects holds text or nothing; one in Parquet may hold lists."""
+    return column.dtype == object and infer_dtype(column, skipna=True) in ("string", "empty")
+
+
 def _reporting(of_text: list[str], predict: Callable[..., Any]) -> Callable[..., Any]:
     """Return a model's predict that reports; the columns ``of_text`` get pandas' type for text."""
 
@@ -107,7 +113,7 @@ def _reporting(of_text: list[str], predict: Callable[..., Any]) -> Callable[...,
         outcome = outcome_of_request.get()
         outcome.is_asked = True
         for name in of_text:
-            if name in arguments[0] and arguments[0][name].dtype == object:
+            if name in arguments[0] and _is_text(arguments[0][name]):
                 arguments[0][name] = arguments[0][name].astype("str")
         try:
             outcome.predictions = predict(*arguments, **named)

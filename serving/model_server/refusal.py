@@ -108,12 +108,15 @@ def read_table(request: dict[str, Any], columns: list[Column]) -> Table:
         return {}
     if isinstance(data, dict) and name != "dataframe_records":
         return _lists(name, data)
+    if name != "dataframe_records" and len(columns) == 1 and _is_one_column(data):
+        return {columns[0].name: data}
+    if columns and not _is_named(columns) and _is_matrix(data, len(columns)):
+        return {column.name: [row[position] for row in data] for position, column in enumerate(columns)}
     return _records(name, data)
 
 
 def _split(data: Any, columns: list[Column]) -> Table:  # noqa: ANN401 - JSON
-    # pandas names the columns by numbers where a model was not trained with names.
-    is_named = bool(columns) and all(isinstance(column.name, str) for column in columns)
+    is_named = _is_named(columns)
     if not is_named and isinstance(data, dict) and "columns" not in data:
         if not columns:
             return {}
@@ -153,6 +156,24 @@ def _records(name: str, data: Any) -> Table:  # noqa: ANN401 - JSON
             raise WrongError(f"{name}: row {number}: expected the columns of row 1, found others")
     names = dict.fromkeys(name for record in data for name in record)
     return {name: [record.get(name) for record in data] for name in names}
+
+
+def _is_named(columns: list[Column]) -> bool:
+    """Whether there are columns with names; pandas numbers them where a model was not trained with names."""
+    return bool(columns) and all(isinstance(column.name, str) for column in columns)
+
+
+def _is_matrix(data: Any, width: int) -> bool:  # noqa: ANN401 - JSON
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and all(isinstance(row, list) and len(row) == width for row in data)
+    )
+
+
+def _is_one_column(data: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether MLflow takes these for the values of the only column that the signature has."""
+    return isinstance(data, list) and not any(isinstance(value, dict) for value in data)
 
 
 def _lists(name: str, data: dict[str, Any]) -> Table:
@@ -203,9 +224,12 @@ def _check_columns(table: Table, columns: list[Column]) -> None:
 def _check_csv_booleans(table: Table, columns: list[Column]) -> None:
     # In JSON, MLflow makes true or false of anything.
     for column in columns:
-        for row, value in enumerate(table.get(column.name, []) if column.kind == DataType.boolean else (), 1):
+        values = table.get(column.name, []) if column.kind == DataType.boolean else []
+        for row, value in enumerate(values, 1):
             if value is None or value.lower() not in CSV_BOOLEANS:
                 raise Misfit(column, row, no_csv_boolean(value))
+            if value.isdigit() != values[0].isdigit():
+                raise Misfit(column, row, "digits and words in one column")
 
 
 def no_csv_boolean(value: str | None) -> str:
@@ -256,17 +280,25 @@ def misfit(value: Any, kind: DataType) -> str:  # noqa: ANN401 - JSON
             return "a number that is too large"
     if kind == DataType.binary and not isinstance(value, str):
         return f"{kind_of(value)}, not text in base64"
-    if kind == DataType.string and isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return "text with half of a surrogate pair"
+    if kind == DataType.string and has_half_of_a_pair(value):
+        return "text with half of a surrogate pair"
     if kind == DataType.datetime and isinstance(value, str):
         try:
             pd.to_datetime(value)
         except ValueError:
             return "text that is no date"
     return ""
+
+
+def has_half_of_a_pair(value: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether this is text that can't be written in UTF-8."""
+    if not isinstance(value, str) or value.isascii():
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _check_params(request: dict[str, Any], schema: ParamSchema | None) -> None:

@@ -1,15 +1,19 @@
 """The model server's settings: no other module of it reads the environment."""
 
+import json
 import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MOST_WORKERS = 8
 _HOST = re.compile(r"[a-z0-9_.-]+")
+# What a browser sends as the Origin: https://www.rfc-editor.org/rfc/rfc6454.html#section-6.2
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:]+\])(:\d+)?")
 
 
 class SettingError(Exception):
@@ -23,9 +27,10 @@ class Settings:
     ``queue`` counts requests for predictions, for each worker; ``max_body`` is in bytes, ``timeout`` in
     seconds. ``preload`` says whether the workers share one loaded model; None if that depends on the model.
     ``strict`` is whether values that MLflow would change are refused. ``allowed_hosts`` are names that a
-    request may ask for, besides this machine's own. ``own_port`` is a second port; with it, another server
-    may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which model this is,
-    where that is known.
+    request may ask for, besides this machine's own; ``cors_origins`` are origins whose pages may ask from a
+    browser. ``model_config`` replaces values of the model's own. ``own_port`` is a second port; with it,
+    another server may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which
+    model this is, where that is known.
     """
 
     model_path: str
@@ -42,6 +47,8 @@ class Settings:
     request_log: bool
     strict: bool
     allowed_hosts: frozenset[str]
+    cors_origins: frozenset[str]
+    model_config: dict[str, Any]
     name: str
     version: str
     image_id: str
@@ -74,6 +81,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         request_log=_boolean(values, "SERVER_REQUEST_LOG", "false"),
         strict=_boolean(values, "SERVER_STRICT", "true"),
         allowed_hosts=_hosts(values, "SERVER_ALLOWED_HOSTS") | _hosts(values, "SERVER_SERVICE_NAMES"),
+        cors_origins=_list(values, "SERVER_CORS_ORIGINS", _ORIGIN, "origins such as https://example.com"),
+        model_config=_object(values, "SERVING_MODEL_CONFIG"),
         name=values.get("MODEL_NAME", "unknown"),
         version=values.get("MODEL_VERSION", "unknown"),
         image_id=values.get("IMAGE_ID", "unknown"),
@@ -109,14 +118,27 @@ def _boolean(values: Mapping[str, str], name: str, default: str) -> bool:
 
 
 def _hosts(values: Mapping[str, str], name: str) -> frozenset[str]:
-    hosts = [host.strip().lower() for host in values.get(name, "").split(",")]
-    for host in filter(None, hosts):
-        if host != "*" and not _HOST.fullmatch(host):
+    return _list(values, name, _HOST, "names of hosts without a port")
+
+
+def _list(values: Mapping[str, str], name: str, form: re.Pattern[str], what: str) -> frozenset[str]:
+    parts = [part.strip().lower() for part in values.get(name, "").split(",")]
+    for part in filter(None, parts):
+        if part != "*" and not form.fullmatch(part):
             raise SettingError(
-                f"{name}: expected names of hosts without a port, with commas between them, or *,"
-                f" found {host!r}; change it"
+                f"{name}: expected {what}, with commas between them, or *, found {part!r}; change it"
             )
-    return frozenset(filter(None, hosts))
+    return frozenset(filter(None, parts))
+
+
+def _object(values: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(values.get(name, "{}"))
+    except ValueError as error:
+        raise SettingError(f"{name}: expected a JSON object, found no JSON ({error}); change it") from None
+    if not isinstance(found, dict):
+        raise SettingError(f"{name}: expected a JSON object, found other JSON; change it")
+    return found
 
 
 def _number(values: Mapping[str, str], name: str, default: int, least: int, most: int | None = None) -> int:

@@ -20,6 +20,7 @@ from model_server.refusal import (
     Misfit,
     Table,
     WrongError,
+    has_half_of_a_pair,
     kind_of,
     misfit,
     no_csv_boolean,
@@ -63,8 +64,8 @@ _FLOAT_LIMIT = 3.4028235677973366e38
 def exact(content_type: str, body: bytes, columns: list[Column]) -> tuple[str, bytes]:
     """Return the request in a format that MLflow reads without a loss; unchanged if it is not a table.
 
-    MLflow reads no dates in CSV, so with dates, CSV becomes JSON. What is wrong with the shape of a request
-    is for MLflow to refuse.
+    In CSV, MLflow reads no dates and no base64; where there may be some, CSV becomes JSON. What is wrong with
+    the shape of a request is for MLflow to refuse.
 
     Raises:
         Misfit: if a value can't be had in the type of its column; rows count from 1.
@@ -74,7 +75,7 @@ def exact(content_type: str, body: bytes, columns: list[Column]) -> tuple[str, b
     try:
         if mime == "text/csv":
             table = read_csv(body)
-            if any(column.kind == DataType.datetime for column in columns):
+            if any(column.kind in (DataType.datetime, DataType.binary) for column in columns):
                 return content_type.replace(mime, _JSON, 1), _as_split({}, table, columns, is_text=True)
             _exact_columns(table, columns, is_text=True)
         elif mime == _JSON:
@@ -104,13 +105,20 @@ def _exact_columns(table: Table, columns: list[Column], *, is_text: bool) -> dic
         if column.name in table and column.kind is not None:
             values = found[column.name] = []
             for row, value in enumerate(table[column.name], 1):
-                if isinstance(value, list | dict) and column.kind in _NUMBERS:
-                    raise WrongError  # which MLflow refuses, too
+                if _is_refused_by_mlflow(value, column.kind):
+                    raise WrongError
                 try:
                     values.append(_exact(value, column.kind, is_text=is_text))
                 except WrongError as wrong:
                     raise Misfit(column, row, str(wrong)) from None
     return found
+
+
+def _is_refused_by_mlflow(value: Any, kind: DataType) -> bool:  # noqa: ANN401 - JSON
+    """Whether MLflow refuses the value in any format; it then says with which code."""
+    if isinstance(value, list | dict):
+        return kind in _NUMBERS or kind == DataType.datetime
+    return kind == DataType.string and has_half_of_a_pair(value)
 
 
 def _exact(value: Any, kind: DataType, *, is_text: bool) -> Any:  # noqa: ANN401 - JSON

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from ctypes import CDLL
 from socket import socket
 
 from gunicorn.arbiter import Arbiter
@@ -19,6 +20,8 @@ from model_server.shared_port import steer_away
 _LAST_CALL_SHARED = 0.5
 _LAST_CALL = 0.1
 _POLL = 0.01
+# Of glibc: gives free memory back to the system. https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+_malloc_trim = getattr(CDLL(None), "malloc_trim", lambda _: None)
 
 
 class _Server(Server):
@@ -92,13 +95,15 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     async def callback_notify(self) -> None:
         """Tell the supervisor each second that this worker runs; stop if the supervisor has ended.
 
-        Connections whose headers do not come are closed. A worker all of whose threads hang in the model
-        ends at once, and is replaced.
+        Connections whose headers do not come are closed. Memory of large bodies is given back. A worker all
+        of whose threads hang in the model ends at once, and is replaced.
         """
         self.notify()
         for connection in list(self._server.server_state.connections):
             if isinstance(connection, Protocol):
                 connection.look()
+        if self.wsgi.has_dropped_large_bodies():
+            _malloc_trim(0)
         if self.wsgi.is_stuck:
             self.log.error("all threads hang in the model, so this worker is replaced")
             os._exit(1)

@@ -260,6 +260,7 @@ def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT, model: ModelExam
             "SERVING_PORT": str(ports[1]),
             "MODEL_NAME": model.name,
             "MODEL_DIR": model.directory,
+            "SERVER_CORS_ORIGINS": f"http://127.0.0.1:{ports[0]}",
         },
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 
 from tests.e2e.stacks import Stack, can_not_run
 
@@ -98,3 +98,15 @@ def test_the_model_servers_page_tries_the_example_without_the_internet(
     expect(page.locator(".live-responses-table")).to_contain_text('"predictions"', timeout=PATIENCE)
     page.screenshot(path=tmp_path / "docs.png", full_page=True)
     assert [url for url in asked if not url.startswith((stack.serving_url, "data:"))] == []
+
+
+def test_a_page_of_an_origin_that_is_set_may_ask_and_one_of_another_may_not(stack: Stack, page: Page) -> None:
+    headers = "headers: {'Content-Type': 'application/json'}"
+    ask = f"([url, body]) => fetch(url, {{method: 'POST', body, {headers}}}).then(answer => answer.json())"
+    url = f"{stack.serving_url}/invocations"
+    page.goto(f"{stack.tracking_url}/health")
+    assert stack.model.is_right(page.evaluate(ask, [url, stack.model.request])["predictions"])
+    assert page.evaluate(ask, [url, "{"])["error_code"] == "BAD_REQUEST"
+    page.goto(f"{stack.tracking_url}/health".replace("127.0.0.1", "localhost"))
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate(ask, [url, stack.model.request])

@@ -45,6 +45,7 @@ class Told(PythonModel):
     def load_context(self, context):
         self.begun, self.has_ended, self.counter = threading.Semaphore(0), False, None
         self.gate = threading.Event()
+        self.depth = context.model_config["depth"]
 
     def predict(self, context, model_input, params=None):
         weights = model_input["weight"] if "weight" in model_input else [0.0] * len(model_input)
@@ -83,6 +84,8 @@ class Told(PythonModel):
             return f"{float(weight):.0f}" if weight == weight else f"{int(weight)}"
         if task == "no number":
             return float("nan")
+        if task == "depth":
+            return str(self.depth)
         if task == "pid":
             return str(os.getpid())
         if task == "thread":
@@ -106,6 +109,8 @@ INPUTS = Schema(
 )
 ROW: dict[str, Any] = {"age": 50, "bmi": 22.5, "task": "predict", "smoker": True, "weight": 70.5}
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+# In what a client sends, to be looked for in what it is told.
+MARK = "zebra42"
 
 T = TypeVar("T")
 ASGI = Callable[[Message, Receive, Send], Coroutine[Any, Any, None]]
@@ -120,7 +125,12 @@ def save_model(directory: Path) -> Path:
     )
     example = pd.DataFrame([ROW, {**ROW, "age": 30, "weight": None}])
     mlflow.pyfunc.save_model(
-        path, python_model=str(code), signature=signature, input_example=example, pip_requirements=[]
+        path,
+        python_model=str(code),
+        signature=signature,
+        input_example=example,
+        pip_requirements=[],
+        model_config={"depth": 1},
     )
     return path
 
@@ -142,6 +152,8 @@ def settings_for(model: Path, name: str) -> Settings:
         request_log=False,
         strict=True,
         allowed_hosts=frozenset({"serving.example.com"}),
+        cors_origins=frozenset(),
+        model_config={},
         name=name,
         version="7",
         image_id="sha256:0",
@@ -174,15 +186,17 @@ class Client:
         self.app = app
         self._runner = asyncio.Runner()
 
-    async def ask(self, method: str, path: str, *body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a request, its body in parts."""
+    async def ask(
+        self, method: str, path: str, *body: bytes, headers: Mapping[str, str], is_half_sent: bool = False
+    ) -> Answer:
+        """Send a request, its body in parts, after which more may be missing."""
         parts = list(body) or [b""]
         sent: list[Message] = []
 
         async def receive() -> Message:
             if not parts:
                 return await asyncio.Future[Message]()
-            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+            return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts) or is_half_sent}
 
         async def send(message: Message) -> None:
             sent.append(message)

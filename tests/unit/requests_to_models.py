@@ -92,7 +92,7 @@ _EXTRA = st.sampled_from(
 _WIDE = 10
 
 Rows = list[dict[str, Any]]
-_FORMS: dict[str, Callable[[list[str], Rows], tuple[str, Any]]] = {
+FORMS: dict[str, Callable[[list[str], Rows], tuple[str, Any]]] = {
     "split": lambda names, rows: (
         "dataframe_split",
         {"columns": names, "data": [[row[name] for name in names] for row in rows]},
@@ -109,7 +109,7 @@ _FORMS: dict[str, Callable[[list[str], Rows], tuple[str, Any]]] = {
     "matrix": lambda names, rows: ("inputs", [[row[name] for name in names] for row in rows]),
     "instances matrix": lambda names, rows: ("instances", [[row[name] for name in names] for row in rows]),
 }
-COMMON = tuple(_FORMS)[:6]
+COMMON = tuple(FORMS)[:6]
 
 
 def bounded(examples: int) -> settings:
@@ -125,7 +125,7 @@ def bounded(examples: int) -> settings:
 
 def request(form: str, names: list[str], rows: Rows) -> dict[str, Any]:
     """Return the rows as a request in one of the forms."""
-    key, data = _FORMS[form](names, [{name: row[name] for name in names} for row in rows])
+    key, data = FORMS[form](names, [{name: row[name] for name in names} for row in rows])
     return {key: data}
 
 
@@ -148,7 +148,7 @@ def bodies(draw: st.DrawFn, schema: Schema) -> bytes:
     odd = draw(st.integers(0, 9)) >= 4
     if odd and draw(st.booleans()):
         draw(st.sampled_from(rows))[draw(st.sampled_from(names))] = draw(_ODD)
-    made = request(draw(st.sampled_from(tuple(_FORMS) if odd else COMMON)), names, rows)
+    made = request(draw(st.sampled_from(tuple(FORMS) if odd else COMMON)), names, rows)
     if odd:
         for _ in range(draw(st.integers(0, 2))):
             made = draw(_misshapen(made))

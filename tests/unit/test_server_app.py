@@ -2,11 +2,10 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 import mlflow
 import pytest
@@ -19,14 +18,12 @@ from stack.wait import wait_until
 from tests.unit.model_servers import (
     CSV,
     JSON,
-    PARQUET,
     ROW,
     Answer,
     Client,
     Served,
     as_json,
     csv,
-    parquet,
     scope_of,
     serve,
     split,
@@ -45,62 +42,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def told(task: str, content_type: str) -> bytes:
     """Write a request that tells the model what to do."""
     return {JSON: split, CSV: csv}[content_type]({**ROW, "task": task})
-
-
-def by_column(*rows: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {other: value for other, value in row.items() if other != name}
-
-
-COMMON = {
-    "dataframe_split": split(ROW, YOUNG),
-    "dataframe_split, columns in another order": split(dict(reversed(ROW.items()))),
-    "dataframe_records": as_json(dataframe_records=[ROW, YOUNG]),
-    "instances": as_json(instances=[ROW, YOUNG]),
-    "inputs by row": as_json(inputs=[ROW, YOUNG]),
-    "inputs by column": as_json(inputs=by_column(ROW, YOUNG)),
-}
-LESS_COMMON = {
-    "csv": (CSV, csv(ROW, YOUNG)),
-    "csv with a charset": ("text/csv; charset=utf-8", csv(ROW)),
-    "parquet": (PARQUET, parquet(ROW, YOUNG)),
-    "params": (JSON, split(ROW, YOUNG, params={"limit": 60})),
-    "params that the model has not": (JSON, split(ROW, params={"other": 60})),
-    "NaN": (JSON, split({**ROW, "weight": float("nan")})),
-    "an index": (
-        JSON,
-        as_json(dataframe_split={"columns": list(ROW), "data": [list(ROW.values())], "index": ["a"]}),
-    ),
-    "an optional column left out": (JSON, as_json(dataframe_records=[without(ROW, "weight")])),
-    "a value left out": (JSON, as_json(dataframe_records=[ROW, without(ROW, "weight")])),
-    "one column too many": (JSON, as_json(dataframe_records=[{**ROW, "more": 1}])),
-    "scalars": (JSON, as_json(inputs=ROW)),
-    "values to convert": (JSON, as_json(dataframe_records=[{**ROW, "age": "50", "smoker": 1}])),
-    "no rows": (JSON, as_json(dataframe_split={"columns": list(ROW), "data": []})),
-    "UTF-16": (JSON, split(ROW).decode().encode("utf-16")),
-    "spaces in the content type": (f"{JSON} ; charset=UTF-8", split(ROW)),
-}
-
-
-@pytest.mark.parametrize("name", COMMON)
-def test_a_common_request_gets_the_answer_of_mlflow(served: Served, name: str) -> None:
-    ours, mlflows = served.ours.post(COMMON[name]), served.mlflow.post(COMMON[name])
-    assert (ours.status, mlflows.status) == (200, 200)
-    assert json.loads(ours.body) == json.loads(mlflows.body)
-    assert ours.headers["content-type"] == mlflows.headers["content-type"]
-    assert int(ours.headers["content-length"]) == len(ours.body)
-
-
-@pytest.mark.parametrize("name", LESS_COMMON)
-def test_a_less_common_request_is_handed_over_to_mlflow(served: Served, name: str) -> None:
-    content_type, body = LESS_COMMON[name]
-    ours, mlflows = served.ours.post(body, content_type), served.mlflow.post(body, content_type)
-    assert (ours.status, ours.body) == (200, mlflows.body)
-    assert mlflows.status == 200
-    assert ours.headers["content-type"] == mlflows.headers["content-type"]
 
 
 @pytest.mark.parametrize(
@@ -493,3 +434,58 @@ def test_a_server_that_is_to_stop_closes_its_connections(served: Served) -> None
         answer = server.ours.post(split(ROW))
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert server.ours.get("/ping").headers["connection"] == "close"
+
+
+ORIGIN = "https://app.example.com"
+
+
+def asked_from(client: Client, origin: str, method: str, path: str, *body: bytes, **headers: str) -> Answer:
+    """Ask as a browser does for a page of another origin."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.run(client.ask(method, path, *body, headers={"origin": origin, **named}))
+
+
+def preflight(client: Client, origin: str) -> Answer:
+    headers = {"access_control_request_method": "POST", "access_control_request_headers": "content-type"}
+    return asked_from(client, origin, "OPTIONS", "/invocations", **headers)
+
+
+def test_pages_of_the_origins_that_are_set_may_ask_and_others_may_not(served: Served) -> None:
+    with served.with_settings(cors_origins=frozenset({ORIGIN})) as server:
+        allowed, refused = preflight(server.ours, ORIGIN), preflight(server.ours, "https://evil.example.com")
+        assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (200, ORIGIN)
+        assert allowed.headers["access-control-allow-headers"] == "content-type"
+        assert refused.status == 400
+        assert "access-control-allow-origin" not in refused.headers
+        for origin in (ORIGIN, "https://evil.example.com"):
+            answer = asked_from(server.ours, origin, "POST", "/invocations", split(ROW), content_type=JSON)
+            assert answer.status == 200
+            assert answer.headers.get("access-control-allow-origin") == (ORIGIN if origin == ORIGIN else None)
+
+
+def test_a_refusal_can_be_read_by_a_page_that_may_ask(served: Served) -> None:
+    large = b" " * (served.settings.max_body + 1)
+    with served.with_settings(cors_origins=frozenset({ORIGIN})) as server:
+        for status, body, headers in (
+            (400, b"", {"content_type": JSON}),
+            (403, split(ROW), {"content_type": JSON, "host": "evil.example.com"}),
+            (413, large, {"content_type": JSON}),
+            (415, split(ROW), {}),
+            (500, told("fail", JSON), {"content_type": JSON}),
+        ):
+            answer = asked_from(server.ours, ORIGIN, "POST", "/invocations", body, **headers)
+            assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, ORIGIN)
+        assert asked_from(server.ours, ORIGIN, "GET", "/nowhere").headers["access-control-allow-origin"]
+
+
+def test_pages_of_all_origins_may_ask_if_asked_for(served: Served) -> None:
+    with served.with_settings(cors_origins=frozenset("*")) as server:
+        answer = asked_from(server.ours, "null", "POST", "/invocations", split(ROW), content_type=JSON)
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert preflight(server.ours, "null").headers["access-control-allow-origin"] == "*"
+
+
+def test_no_page_of_another_origin_may_ask_by_default(served: Served) -> None:
+    answer = preflight(served.ours, ORIGIN)
+    assert (answer.status, answer.headers) == (405, preflight(served.mlflow, ORIGIN).headers)
+    assert "access-control-allow-origin" not in served.ours.post(split(ROW)).headers

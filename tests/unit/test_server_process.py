@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -199,7 +200,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             *(
                 stack.enter_context(start(home / name, served, settings))
                 for name, served, settings in (
-                    ("shared", model, {}),
+                    ("shared", model, {"SERVING_MODEL_CONFIG": '{"depth": 2}'}),
                     ("to_stop", model, {}),
                     ("to_orphan", model, {}),
                     ("with_broken", broken, {}),
@@ -257,6 +258,10 @@ def test_what_the_model_prints_and_logs_shows_at_once(shared: Server) -> None:
     assert re.search(r" INFO code_model_\w+: logged by its logger$", by_own)
 
 
+def test_a_model_config_that_is_set_replaces_that_of_the_model(shared: Server) -> None:
+    assert json.loads(shared.told("depth")[1]) == {"predictions": ["2"]}
+
+
 @pytest.mark.parametrize(
     ("path", "level", "shown"),
     [
@@ -283,6 +288,27 @@ def test_the_refusal_of_a_body_that_is_too_large_can_be_read_by_a_client_that_se
             urllib.request.urlopen(request, timeout=SOON)  # noqa: S310 - by http
         assert refused.value.status == 413
         assert json.loads(refused.value.read())["message"].startswith("the body is too large")
+
+
+def resident(server: Server) -> int:
+    """Return the bytes of memory that the workers hold."""
+    workers = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    pages = [int(Path(f"/proc/{worker}/statm").read_text().split()[1]) for worker in workers]
+    return sum(pages) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and glibc gives the memory back")
+def test_memory_of_bodies_that_break_off_is_given_back(shared: Server) -> None:
+    before = resident(shared)
+    with ExitStack() as stack:
+        for _ in range(20):
+            connection = socket.create_connection(("127.0.0.1", shared.port), timeout=SOON)
+            stack.callback(connection.close)
+            with suppress(OSError):  # refused, if its worker holds many already
+                connection.sendall(b"POST /invocations HTTP/1.1\r\ncontent-length: 12582912\r\n\r\n")
+                connection.sendall(b" " * 10 * 2**20)
+        wait_for(lambda: resident(shared) > before + 80 * 2**20)
+    wait_for(lambda: resident(shared) < before + 40 * 2**20)
 
 
 ENDLESS = {

@@ -1,35 +1,28 @@
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import pytest
-from mlflow.pyfunc import scoring_server
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array
-from model_server.app import Application
 from model_server.refusal import explain
 from model_server.signature import named_columns
 
 from tests.unit.model_servers import (
     CSV,
     JSON,
+    MARK,
     PARQUET,
     ROW,
-    Client,
     Served,
     as_json,
     csv,
-    load,
     parquet,
     serve,
-    settings_for,
     split,
 )
 
-MARK = "zebra42"
 FORMATS = "expected a JSON object with exactly one of dataframe_split, dataframe_records, inputs, instances"
 SPLIT = "dataframe_split: expected an object with columns and data, and index if need be"
 TYPES = "expected a Content-Type of text/csv, application/json, application/vnd.apache.parquet, found another"
@@ -277,195 +270,12 @@ def test_a_value_that_is_too_long_for_the_csv_library_is_refused_in_general(serv
     assert answer.message.startswith("the request does not fit the signature of the model; GET /docs")
 
 
-HINTED = """
-from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
-
-
-class Hinted(PythonModel):
-    def predict(self, model_input: list[int], params=None):
-        return model_input
-
-
-set_model(Hinted())
-"""
-
-
-def test_data_that_is_not_of_the_type_hints_is_refused_without_an_echo(tmp_path: Path) -> None:
-    code, model = tmp_path / "hinted.py", tmp_path / "model"
-    code.write_text(HINTED)
-    mlflow.pyfunc.save_model(model, python_model=str(code), pip_requirements=[])
-    client = Client(Application(load(model), settings_for(model, "hinted")))
-    try:
-        assert client.post(as_json(inputs=[1, 2])).status == 200
-        for wrong in ([1, MARK], MARK, {MARK: 1}, [[1]]):
-            answer = client.post(as_json(inputs=wrong))
-            assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
-            assert answer.message.startswith("the request does not fit the signature of the model; GET /docs")
-    finally:
-        client.close()
-
-
-CHATS = {
-    "ChatModel": """
-from mlflow.models import set_model
-from mlflow.pyfunc import ChatModel
-from mlflow.types.llm import ChatChoice, ChatCompletionResponse, ChatMessage
-
-
-class Chat(ChatModel):
-    def predict(self, context, messages, params):
-        answer = ChatMessage(role="assistant", content=messages[0].content)
-        return ChatCompletionResponse(choices=[ChatChoice(message=answer)])
-
-
-set_model(Chat())
-""",
-    "ChatAgent": """
-from mlflow.models import set_model
-from mlflow.pyfunc import ChatAgent
-from mlflow.types.agent import ChatAgentMessage, ChatAgentResponse
-
-
-class Chat(ChatAgent):
-    def predict(self, messages, context=None, custom_inputs=None):
-        answer = ChatAgentMessage(role="assistant", content=messages[0].content, id="1")
-        return ChatAgentResponse(messages=[answer])
-
-
-set_model(Chat())
-""",
-    "ResponsesAgent": """
-from mlflow.models import set_model
-from mlflow.pyfunc import ResponsesAgent
-from mlflow.types.responses import ResponsesAgentResponse
-
-
-class Chat(ResponsesAgent):
-    def predict(self, request):
-        content = [{"type": "output_text", "text": request.input[0].content, "annotations": []}]
-        answer = {"type": "message", "id": "1", "status": "completed", "role": "assistant"}
-        return ResponsesAgentResponse(output=[{**answer, "content": content}])
-
-    def predict_stream(self, request):
-        yield from ()
-
-
-set_model(Chat())
-""",
-}
-MESSAGES: dict[str, Any] = {
-    "right": [{"role": "user", "content": "hello"}],
-    "no role": [{"content": MARK}],
-    "no content": [{"role": "user"}],
-    "null as content": [{"role": "user", "content": None}],
-    "a number as content": [{"role": "user", "content": 5}],
-    "a number as role": [{"role": 5, "content": MARK}],
-    "an unknown field": [{"role": "user", "content": "hello", MARK: 1}],
-    "a message that is a number": [5],
-    "a message that is text": [MARK],
-    "text": MARK,
-    "a number": 5,
-    "null": None,
-}
-
-
-@pytest.fixture
-def traces_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep MLflow from writing what a ResponsesAgent does into the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-
-
-@pytest.mark.usefixtures("traces_aside")
-@pytest.mark.parametrize("kind", CHATS)
-def test_a_chat_is_answered_or_refused_as_by_mlflow(tmp_path: Path, kind: str) -> None:
-    code, model = tmp_path / "chat.py", tmp_path / "model"
-    code.write_text(CHATS[kind])
-    mlflow.pyfunc.save_model(model, python_model=str(code), pip_requirements=[])
-    ours = Client(Application(load(model), settings_for(model, kind)))
-    theirs = Client(scoring_server.init(load(model)))
-    key = "input" if kind == "ResponsesAgent" else "messages"
-    requests = {
-        **{name: {key: value} for name, value in MESSAGES.items()},
-        "text as an option": {key: MESSAGES["right"], "temperature": MARK},
-        "text as the context": {key: MESSAGES["right"], "context": MARK},
-        "a number as custom inputs": {key: MESSAGES["right"], "custom_inputs": 5},
-    }
-    try:
-        for name, request in requests.items():
-            answer, mlflows = (client.post(as_json(**request)) for client in (ours, theirs))
-            assert answer.status == mlflows.status, name
-            if answer.status == 200:
-                assert answer.body.replace(b" ", b"") == mlflows.body.replace(b" ", b""), name
-            else:
-                assert answer.code == mlflows.code, name
-                assert answer.message.startswith(("a message or an option", "the request does not fit")), name
-                assert tells_no_secrets(answer.body), name
-        assert ours.post(as_json(**{key: []})).status == 500  # the model's own code fails on it
-    finally:
-        ours.close()
-        theirs.close()
-
-
 @pytest.mark.parametrize("columns", [[0, 1], ["a", "b"]])
 def test_a_wrong_parameter_of_a_model_without_column_names_is_named(columns: list[Any]) -> None:
     params = ParamSchema([ParamSpec("limit", DataType.double, 0.5)])
     request = split_of(columns, [[1.5, 2.5]], index=[0])
     body = as_json(**json.loads(request), params={"limit": MARK})
     assert explain(JSON, body, [], params) == "the parameter 'limit': expected double"
-
-
-ODD: list[Any] = [
-    MARK,
-    "",
-    "1",
-    "1.5",
-    "true",
-    "2020-01-01",
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    10**18,
-    2**63,
-    10**400,
-    float("nan"),
-    float("inf"),
-    [1],
-    [MARK],
-    {"a": MARK},
-]
-ODD_FORMATS: dict[str, Callable[[dict[str, Any]], bytes]] = {
-    "dataframe_split": split,
-    "dataframe_records": lambda row: as_json(dataframe_records=[row]),
-    "instances": lambda row: as_json(instances=[row]),
-    "inputs by row": lambda row: as_json(inputs=[row]),
-    "inputs by column": lambda row: as_json(inputs={name: [value] for name, value in row.items()}),
-    "csv": csv,
-}
-
-
-@pytest.mark.parametrize("written", ODD_FORMATS)
-@pytest.mark.parametrize("column", ROW)
-def test_an_odd_value_is_answered_or_refused_as_by_mlflow_with_its_column(
-    served: Served, column: str, written: str
-) -> None:
-    content_type = CSV if written == "csv" else JSON
-    for value in ODD:
-        body = ODD_FORMATS[written]({**ROW, column: value})
-        answer, mlflows = (client.post(body, content_type) for client in (served.ours, served.mlflow))
-        if answer.status == 200:
-            assert mlflows.status == 200, value
-            assert json.loads(answer.body) == json.loads(mlflows.body), value
-        else:
-            # If strict, some that MLflow would change; tests/unit/test_strict.py says which.
-            is_changed = served.settings.strict and mlflows.status == 200
-            code = "BAD_REQUEST" if is_changed else mlflows.code
-            assert (answer.status, answer.code) == (400, code), value
-            assert answer.message.startswith(f"column {column!r}, row 1: expected "), value
-            assert tells_no_secrets(answer.body), value
 
 
 def test_what_may_be_a_tensor_is_not_asked_to_be_a_table() -> None:

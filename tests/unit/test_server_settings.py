@@ -5,6 +5,7 @@ import pytest
 from model_server.settings import SettingError, Settings, available_cpus, load_settings
 
 _HOSTS = "names of hosts without a port, with commas between them, or *"
+_ORIGINS = "origins such as https://example.com, with commas between them, or *"
 MODEL = {"__pyfunc_model_path__": "/opt/ml/model"}
 
 
@@ -42,6 +43,8 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
         request_log=False,
         strict=True,
         allowed_hosts=frozenset(),
+        cors_origins=frozenset(),
+        model_config={},
         name="unknown",
         version="unknown",
         image_id="unknown",
@@ -51,6 +54,8 @@ def test_every_setting_but_the_model_has_a_default(monkeypatch: pytest.MonkeyPat
 def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_server.settings.available_cpus", lambda: 6)
     settings = {
+        "SERVING_MODEL_CONFIG": '{"depth": 2}',
+        "SERVER_CORS_ORIGINS": "https://App.example.com, http://[::1]:3000,",
         "SERVER_HOST": "0.0.0.0",  # noqa: S104
         "SERVER_PORT": "5002",
         "SERVER_OWN_PORT": "5003",
@@ -86,6 +91,8 @@ def test_every_setting_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         name="iris",
         version="3",
         image_id="sha256:1",
+        cors_origins=frozenset({"https://app.example.com", "http://[::1]:3000"}),
+        model_config={"depth": 2},
     )
 
 
@@ -123,12 +130,34 @@ def test_a_missing_model_is_told_with_what_to_set(environ: dict[str, str]) -> No
         ("SERVER_ALLOWED_HOSTS", "localhost:80", _HOSTS),
         ("SERVER_ALLOWED_HOSTS", "http://a", _HOSTS),
         ("SERVER_ALLOWED_HOSTS", "*.a", _HOSTS),
+        ("SERVER_CORS_ORIGINS", "app.example.com", _ORIGINS),
+        ("SERVER_CORS_ORIGINS", "https://app.example.com/", _ORIGINS),
+        ("SERVER_CORS_ORIGINS", "https://*.example.com", _ORIGINS),
+        ("SERVER_CORS_ORIGINS", "null", _ORIGINS),
     ],
 )
 def test_a_bad_value_is_told_with_what_was_expected(name: str, value: str, expected: str) -> None:
     with pytest.raises(SettingError) as error:
         load_settings(MODEL | {name: value})
     assert str(error.value) == f"{name}: expected {expected}, found {value!r}; change it"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("depth: 2", "no JSON (Expecting value: line 1 column 1 (char 0))"),
+        (
+            "{'depth': 2}",
+            "no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+        ),
+        ('"config.yml"', "other JSON"),
+        ("[1]", "other JSON"),
+    ],
+)
+def test_a_model_config_that_is_none_is_told_without_what_it_holds(value: str, found: str) -> None:
+    with pytest.raises(SettingError) as error:
+        load_settings(MODEL | {"SERVING_MODEL_CONFIG": value})
+    assert str(error.value) == f"SERVING_MODEL_CONFIG: expected a JSON object, found {found}; change it"
 
 
 def test_there_are_no_more_than_eight_workers_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
