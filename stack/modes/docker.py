@@ -94,6 +94,7 @@ def compose_environment(config: Config, version: str, image_id: str = "") -> dic
         "MODEL_VERSION": version,
         "TRACKING_PORT": str(config.tracking_port),
         "SERVING_PORT": str(config.serving_port),
+        "SERVING_NETWORK": config.serving_network,
     }
 
 
@@ -319,11 +320,13 @@ class Docker:
 
 
 def _has_settings(container: dict[str, Any], config: Config) -> bool:
-    """Whether a container of `serving` was made with these settings of the model server, and its port."""
+    """Whether a container of `serving` was made with these settings, its port and its network included."""
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
     published = container["HostConfig"]["PortBindings"]["8080/tcp"]
-    return all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS) and any(
-        binding["HostPort"] == str(config.serving_port) for binding in published
+    return (
+        all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS)
+        and any(binding["HostPort"] == str(config.serving_port) for binding in published)
+        and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )
 
 

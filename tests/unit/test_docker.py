@@ -111,6 +111,7 @@ def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # no
         "Config": {"Image": "mine/wine:3", "Labels": LABELS, "Env": ["SERVER_WORKERS=3", "SERVER_QUEUE="]},
         "HostConfig": {"PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "7002"}]}},
         "State": {"Status": status, "Running": status in ("running", "restarting")},
+        "NetworkSettings": {"Networks": {"mine_serving-closed": {}}},
         **others,
     }
 
@@ -161,13 +162,15 @@ def test_what_is_served_is_what_runs(
         ({"SERVER_WORKERS": "4"}, False),
         ({}, False),
         ({"SERVER_WORKERS": "3", "SERVER_QUEUE": "7"}, False),
+        ({"SERVER_WORKERS": "3", "SERVING_NETWORK": "open"}, False),
     ],
 )
 def test_a_container_of_another_compose_is_current_if_it_has_the_settings(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_current: bool
 ) -> None:
     Engine(monkeypatch, a_container(), version="2.40.3\n")
-    config = load_config({"SERVING_PORT": "7002", **settings}, Path("/nonexistent/.env"))
+    own = {"COMPOSE_PROJECT_NAME": "mine", "SERVING_PORT": "7002"}
+    config = load_config({**own, **settings}, Path("/nonexistent/.env"))
     assert Docker(config).is_current() == is_current
 
 
@@ -374,6 +377,7 @@ def test_compose_is_told_the_version_and_the_settings() -> None:
         "MODEL_VERSION": "3",
         "TRACKING_PORT": "5000",
         "SERVING_PORT": "7002",
+        "SERVING_NETWORK": "closed",
     }
 
 

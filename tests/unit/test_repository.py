@@ -13,7 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from workflow import requirements
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, SERVING_NETWORKS
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
