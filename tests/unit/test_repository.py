@@ -55,6 +55,7 @@ def test_ports_are_published_on_loopback_only() -> None:
 def test_only_deploy_sees_the_docker_socket() -> None:
     holders = [name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))]
     assert holders == ["deploy"]
+    assert SERVICES["deploy"]["userns_mode"] == "host"  # remapped, it could not use it
 
 
 @pytest.mark.parametrize("name", ["tracking", "trainer", "serving"])
