@@ -66,6 +66,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
     --mount=type=bind,source=lock/quick.pth,target=/quick.pth \
+    --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
     && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
@@ -99,7 +100,8 @@ COPY --chmod=755 trainer/ trainer/
 COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
 ENV PYTHONPATH=/stack/trainer
 WORKDIR /stack/${MODEL_DIR}
-CMD ["python", "-P", "-m", "workflow", "train.py", "--wait"]
+# `up` starts the same container again, and one that was killed has left its files.
+CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -P -m workflow train.py --wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive
@@ -114,4 +116,4 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     . /sources/sources.sh && use_image_sources && install_debian deploy $DOCKER_TOOLS
 WORKDIR /stack
-CMD ["python", "-m", "stack", "deploy", "--docker", "--wait"]
+CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]

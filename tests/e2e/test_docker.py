@@ -1,10 +1,12 @@
 """What only the Docker mode promises."""
 
+import io
 import json
 import os
 import shlex
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,6 +87,29 @@ def test_serving_can_not_write_to_its_image_and_has_no_capability(stack: Stack) 
     status = stack.compose("exec", "serving", "cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
+
+
+def test_a_training_can_not_write_into_its_own_directory_and_finds_no_files_of_a_killed_one(
+    stack: Stack,
+) -> None:
+    image = f"{stack.settings['COMPOSE_PROJECT_NAME']}-trainer"
+    trainer = docker("create", image).strip()
+    try:
+        left = tarfile.TarInfo("training-killed")
+        left.uid = 10001
+        with io.BytesIO() as archive:
+            with tarfile.open(fileobj=archive, mode="w") as files:
+                files.addfile(left)
+            copy = ["docker", "cp", "-", f"{trainer}:/tmp"]
+            subprocess.run(copy, input=archive.getvalue(), check=True)
+        assert left.name in docker("diff", trainer)
+        started = subprocess.run(["docker", "start", "--attach", trainer], capture_output=True, text=True)
+        assert "the tracking URI must be a server's" in started.stderr
+        assert left.name not in docker("diff", trainer)
+    finally:
+        docker("rm", "--force", trainer)
+    write = stack.run("docker", "run", "--rm", image, "touch", "/stack/trainer/plot.png", check=False)
+    assert "Permission denied" in write.stderr
 
 
 def test_no_service_that_goes_on_running_sees_the_docker_socket(stack: Stack) -> None:

@@ -63,12 +63,19 @@ def test_services_are_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert name == "tracking" or service["read_only"]
 
 
-def test_a_training_can_write_into_its_home_directory() -> None:
-    trainer = SERVICES["trainer"]
-    assert trainer["environment"]["HOME"] in trainer["tmpfs"]
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_can_fill_the_machine_with_processes_or_logs(name: str) -> None:
+    assert SERVICES[name]["pids_limit"] == 4096
+    assert SERVICES[name]["logging"] == {"driver": "local"}
+
+
+def test_the_model_server_is_not_in_the_tracking_servers_network() -> None:
+    assert SERVICES["serving"]["networks"] == ["serving-${SERVING_NETWORK:-closed}"]
+    assert SERVICES["deploy"]["networks"] == ["default", *SERVICES["serving"]["networks"]]
+    assert set(COMPOSE["networks"]) == {f"serving-{name}" for name in SERVING_NETWORKS}
+    assert [name for name in SERVICES if "networks" not in SERVICES[name]] == ["tracking", "trainer"]
 
 
 @pytest.mark.parametrize("name", ["tracking", "serving"])
