@@ -241,6 +241,17 @@ class Docker:
         if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
             run(["docker", "image", "rm", name])
 
+    def tidy(self) -> None:
+        """Remove the versions on an older base image, and what builds and bakes have left without a name.
+
+        A bake's image inherits the label by which Compose marks what it builds for this project.
+        """
+        for version in self.baked_versions():
+            if not self.image_id(version):
+                self.discard(version)
+        own = f"--filter=label=com.docker.compose.project={self.config.project}"
+        run(["docker", "image", "prune", "--force", own])
+
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when the container of the service `trainer` has ended; Compose starts it beside `deploy`."""
         with suppress(StackError):

@@ -261,18 +261,31 @@ def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:
     try:
         for version in ("901", "902", "903", "904"):
             docker("commit", first, f"{name}:{version}")
-        user = docker("run", "--detach", "--entrypoint=sleep", f"{name}:901", "600").strip()
+        # Without a name: this project's, which nothing uses, and which a container uses; and another one's.
+        nameless, used = (
+            docker("commit", "--author", who, first).strip() for who in ("nobody", "a container")
+        )
+        others = docker("commit", "--change=LABEL com.docker.compose.project=another", first).strip()
+        users = [
+            docker("run", "--detach", "--entrypoint=sleep", image, "600").strip()
+            for image in (f"{name}:901", used)
+        ]
         try:
             stack.script("deploy")
             tags = set(docker("image", "ls", "--format={{.Tag}}", name).split())
+            left = set(docker("image", "ls", "--quiet", "--no-trunc", "--filter=dangling=true").split())
         finally:
-            docker("rm", "--force", user)
+            docker("rm", "--force", *users)
+            docker("image", "rm", others)
     finally:
         docker("rm", "--force", first)
     assert {stack.aliases()["champion"], "901", "903", "904"} <= tags
     assert "902" not in tags
+    assert left & {nameless, used, others} == {used, others}
     stack.script("deploy")
     assert "901" not in docker("image", "ls", "--format={{.Tag}}", name).split()
+    project = f"label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+    assert docker("image", "ls", "--quiet", "--filter=dangling=true", f"--filter={project}") == ""
 
 
 @pytest.mark.thorough

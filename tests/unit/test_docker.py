@@ -401,6 +401,23 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
     assert Docker(CONFIG).image_id("3") == found
 
 
+def test_only_this_projects_nameless_images_are_removed_and_versions_on_an_older_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(monkeypatch, **{"image ls": "1\n2\n3\nlive\n", "ancestor=mine/wine:2": "in use"})
+    known = {
+        "mine-base": an_image("sha256:base", "new"),
+        "mine/wine:3": an_image("sha256:it", "new", "model"),
+    }
+    old = an_image("sha256:old", "old", "model")
+    monkeypatch.setattr("stack.modes.docker.find_image", lambda name: known.get(name, old))
+    Docker(CONFIG).tidy()
+    assert engine.got("docker image rm", "docker image prune") == [
+        "docker image rm mine/wine:1",
+        "docker image prune --force --filter=label=com.docker.compose.project=mine",
+    ]
+
+
 LIVE = an_image("sha256:it", "1", "model", names=("mine/wine:live", "mine/wine:3"))
 
 
