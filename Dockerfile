@@ -4,7 +4,8 @@
 #
 # What comes from Debian is pinned here; the `*` leaves room for Debian's own security revisions.
 ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
-ARG NGINX="nginx=1.26.3-3*"
+# nginx is what build-docker's entry point starts; libgomp1 is what LightGBM and others need.
+ARG BASE_TOOLS="nginx=1.26.3-3* libgomp1=14.2.0-19*"
 ARG DOCKER_TOOLS="docker-cli=26.1.5* docker-compose=2.26.1-4* docker-buildx=0.13.1*"
 
 # Where the packages come from. An address may hold a password. The steps below mount the file that holds it, so
@@ -28,19 +29,21 @@ RUN --mount=type=bind,from=sources,target=/sources \
 
 # What ./scripts/vendor collects: the Debian packages that the steps below install.
 FROM ${PYTHON_IMAGE} AS download
-ARG NGINX
+ARG BASE_TOOLS
+ARG DEBIAN_PACKAGES
 ARG DOCKER_TOOLS
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=secret,id=ca,mode=0444 \
     --mount=type=tmpfs,target=/tmp \
     . /sources/sources.sh && use_image_sources && use_mirror && apt-get update \
-    && download_debian base $NGINX && download_debian deploy $DOCKER_TOOLS
+    && download_debian base $BASE_TOOLS $DEBIAN_PACKAGES && download_debian deploy $DOCKER_TOOLS
 FROM scratch AS debs
 COPY --from=download /debs /
 
 FROM ${PYTHON_IMAGE} AS base
 ARG DEBIAN_FRONTEND=noninteractive
-ARG NGINX
+ARG BASE_TOOLS
+ARG DEBIAN_PACKAGES
 # The entry point of an image made by build-docker starts nginx. It runs as our user, so that user must own nginx's
 # directories. /opt/mlflow is build-docker's working directory, /mlflow the tracking server's store.
 RUN --mount=type=bind,from=sources,target=/sources \
@@ -49,7 +52,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
-    . /sources/sources.sh && use_image_sources && install_debian base $NGINX \
+    . /sources/sources.sh && use_image_sources && install_debian base $BASE_TOOLS $DEBIAN_PACKAGES \
     && useradd --uid 10001 --create-home --home-dir /home/stack stack \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
@@ -63,6 +66,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,from=uv,source=/uv,target=/uv \
     --mount=type=bind,source=lock/runtime.txt,target=/runtime.txt \
     --mount=type=bind,source=lock/quick.pth,target=/quick.pth \
+    --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
     && /uv/bin/uv pip install $packages_from --system --link-mode copy --no-deps --require-hashes -r /runtime.txt \
@@ -96,7 +100,8 @@ COPY --chmod=755 trainer/ trainer/
 COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
 ENV PYTHONPATH=/stack/trainer
 WORKDIR /stack/${MODEL_DIR}
-CMD ["python", "-P", "-m", "workflow", "train.py", "--wait"]
+# `up` starts the same container again, and one that was killed has left its files.
+CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -P -m workflow train.py --wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive
@@ -111,4 +116,4 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     . /sources/sources.sh && use_image_sources && install_debian deploy $DOCKER_TOOLS
 WORKDIR /stack
-CMD ["python", "-m", "stack", "deploy", "--docker", "--wait"]
+CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]

@@ -48,23 +48,25 @@ use_mirror() {
     echo 'Dir::Etc::sourcelist "-"; Dir::Etc::sourceparts "/tmp/sources";' >>"$APT_CONFIG"
 }
 
-# install_debian NAME PACKAGE=VERSION...: from /vendor/debs/NAME where that is filled
+# install_debian NAME PACKAGE...: from /vendor/debs/NAME where that is filled
 install_debian() {
     debs=/vendor/debs/$1
     shift
     if [ -d "$debs" ]; then
         (cd "$debs" && sha256sum --check --quiet SHA256SUMS) || return 1
-        apt-get install -y --no-install-recommends -o Dir::State::Lists="$(mktemp -d)" "$@" "$debs"/*.deb
+        apt-get install -y --no-install-recommends -o Dir::State::Lists="$(mktemp -d)" -- "$@" "$debs"/*.deb && return
+        echo "apt looked in vendor/ only; if DEBIAN_PACKAGES or the Dockerfile has changed, run ./scripts/vendor again" >&2
+        return 1
     else
-        use_mirror && apt-get update && apt-get install -y --no-install-recommends "$@"
+        use_mirror && apt-get update && apt-get install -y --no-install-recommends -- "$@"
     fi
 }
 
-# download_debian NAME PACKAGE=VERSION...: put all that these need and the image lacks into /debs/NAME
+# download_debian NAME PACKAGE...: put all that these need and the image lacks into /debs/NAME
 download_debian() {
     debs=/debs/$1
     shift
     mkdir -p "$debs/partial"
-    apt-get install -y --no-install-recommends --download-only -o Dir::Cache::archives="$debs" "$@" &&
+    apt-get install -y --no-install-recommends --download-only -o Dir::Cache::archives="$debs" -- "$@" &&
         (cd "$debs" && rm -rf partial lock && sha256sum -- *.deb >SHA256SUMS)
 }

@@ -27,6 +27,8 @@ SERVER_SETTINGS = (
     "SERVER_ALLOWED_HOSTS",
     "SERVER_CORS_ORIGINS",
 )
+SERVING_NETWORKS = ("closed", "open")
+"""In docker-compose.yml, their names begin with `serving-`."""
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 
@@ -39,7 +41,7 @@ class Config:
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
     bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
     with {} for a service's name, if this process is in their network. ``server`` holds the model server's
-    settings, as given.
+    settings, as given; ``serving_network`` is the network of its container.
     """
 
     project: str
@@ -47,6 +49,7 @@ class Config:
     model_dir: Path
     gate: Mapping[str, str]
     server: Mapping[str, str]
+    serving_network: str
     tracking_port: int
     serving_port: int
     tracking_url: str
@@ -139,12 +142,19 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
             f"MODEL_DIR is not the directory of a model: expected a path relative to {CHECKOUT}, of a"
             f" directory with a train.py, found {named}; set another, for example examples/diabetes"
         )
+    serving_network = values.get("SERVING_NETWORK", SERVING_NETWORKS[0])
+    if serving_network not in SERVING_NETWORKS:
+        raise StackError(
+            f"SERVING_NETWORK names no network: expected {' or '.join(SERVING_NETWORKS)}, found"
+            f" {serving_network!r}; change it"
+        )
     return Config(
         project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
         model_name=model_name,
         model_dir=model_dir,
         gate={name: values[name] for name in _GATE if name in values},
         server={name: values[name] for name in SERVER_SETTINGS if name in values},
+        serving_network=serving_network,
         tracking_port=tracking_port,
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),

@@ -95,6 +95,7 @@ def compose_environment(config: Config, version: str, image_id: str = "") -> dic
         "MODEL_VERSION": version,
         "TRACKING_PORT": str(config.tracking_port),
         "SERVING_PORT": str(config.serving_port),
+        "SERVING_NETWORK": config.serving_network,
     }
 
 
@@ -248,6 +249,17 @@ class Docker:
         if not run(["docker", "ps", "--all", "--quiet", f"--filter=ancestor={name}"]).stdout.strip():
             run(["docker", "image", "rm", name])
 
+    def tidy(self) -> None:
+        """Remove the versions on an older base image, and what builds and bakes have left without a name.
+
+        A bake's image inherits the label by which Compose marks what it builds for this project.
+        """
+        for version in self.baked_versions():
+            if not self.image_id(version):
+                self.discard(version)
+        own = f"--filter=label=com.docker.compose.project={self.config.project}"
+        run(["docker", "image", "prune", "--force", own])
+
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when the container of the service `trainer` has ended; Compose starts it beside `deploy`."""
         with suppress(StackError):
@@ -327,11 +339,13 @@ class Docker:
 
 
 def _has_settings(container: dict[str, Any], config: Config) -> bool:
-    """Whether a container of `serving` was made with these settings of the model server, and its port."""
+    """Whether a container of `serving` was made with these settings, its port and its network included."""
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
     published = container["HostConfig"]["PortBindings"]["8080/tcp"]
-    return all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS) and any(
-        binding["HostPort"] == str(config.serving_port) for binding in published
+    return (
+        all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS)
+        and any(binding["HostPort"] == str(config.serving_port) for binding in published)
+        and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )
 
 

@@ -107,6 +107,9 @@ class Mode(Protocol):
     def discard(self, version: str) -> None:
         """Remove a baked version, unless something uses it."""
 
+    def tidy(self) -> None:
+        """Remove what nothing uses or will use again."""
+
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs; an exception of ``on_wait`` ends the wait."""
 

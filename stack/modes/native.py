@@ -182,6 +182,9 @@ class Native:
         if served is None or (served.model_name, served.version) != (self.config.model_name, version):
             shutil.rmtree(self.model_directory(version))
 
+    def tidy(self) -> None:
+        """Nothing to do: a bake takes the place of what was there."""
+
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
         parts = {name: self.process(name) for name in ("tracking", "trainer", "deploy")}

@@ -280,3 +280,4 @@ def _collect_garbage(registry: "Registry", mode: Mode) -> None:
     others = sorted((version for version in mode.baked_versions() if version not in needed), key=int)
     for version in others[:-KEPT_OTHERS]:
         mode.discard(version)
+    mode.tidy()

@@ -1,11 +1,13 @@
 """What only the Docker mode promises."""
 
+import io
 import json
 import os
 import shlex
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -86,6 +88,29 @@ def test_serving_can_not_write_to_its_image_and_has_no_capability(stack: Stack) 
     status = stack.compose("exec", "serving", "cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
     assert "NoNewPrivs:\t1" in status
+
+
+def test_a_training_can_not_write_into_its_own_directory_and_finds_no_files_of_a_killed_one(
+    stack: Stack,
+) -> None:
+    image = f"{stack.settings['COMPOSE_PROJECT_NAME']}-trainer"
+    trainer = docker("create", image).strip()
+    try:
+        left = tarfile.TarInfo("training-killed")
+        left.uid = 10001
+        with io.BytesIO() as archive:
+            with tarfile.open(fileobj=archive, mode="w") as files:
+                files.addfile(left)
+            copy = ["docker", "cp", "-", f"{trainer}:/tmp"]
+            subprocess.run(copy, input=archive.getvalue(), check=True)
+        assert left.name in docker("diff", trainer)
+        started = subprocess.run(["docker", "start", "--attach", trainer], capture_output=True, text=True)
+        assert "the tracking URI must be a server's" in started.stderr
+        assert left.name not in docker("diff", trainer)
+    finally:
+        docker("rm", "--force", trainer)
+    write = stack.run("docker", "run", "--rm", image, "touch", "/stack/trainer/plot.png", check=False)
+    assert "Permission denied" in write.stderr
 
 
 def test_no_service_that_goes_on_running_sees_the_docker_socket(stack: Stack) -> None:
@@ -289,18 +314,31 @@ def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:
     try:
         for version in ("901", "902", "903", "904"):
             docker("commit", first, f"{name}:{version}")
-        user = docker("run", "--detach", "--entrypoint=sleep", f"{name}:901", "600").strip()
+        # Without a name: this project's, which nothing uses, and which a container uses; and another one's.
+        nameless, used = (
+            docker("commit", "--author", who, first).strip() for who in ("nobody", "a container")
+        )
+        others = docker("commit", "--change=LABEL com.docker.compose.project=another", first).strip()
+        users = [
+            docker("run", "--detach", "--entrypoint=sleep", image, "600").strip()
+            for image in (f"{name}:901", used)
+        ]
         try:
             stack.script("deploy")
             tags = set(docker("image", "ls", "--format={{.Tag}}", name).split())
+            left = set(docker("image", "ls", "--quiet", "--no-trunc", "--filter=dangling=true").split())
         finally:
-            docker("rm", "--force", user)
+            docker("rm", "--force", *users)
+            docker("image", "rm", others)
     finally:
         docker("rm", "--force", first)
     assert {stack.aliases()["champion"], "901", "903", "904"} <= tags
     assert "902" not in tags
+    assert left & {nameless, used, others} == {used, others}
     stack.script("deploy")
     assert "901" not in docker("image", "ls", "--format={{.Tag}}", name).split()
+    project = f"label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+    assert docker("image", "ls", "--quiet", "--filter=dangling=true", f"--filter={project}") == ""
 
 
 @pytest.mark.thorough

@@ -4,18 +4,22 @@ The kernel counts the packets that leave, and they go nowhere: without Docker, i
 whose only way out is a cable to nobody; with Docker, by a rule for the stack's own network.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.stacks import CLASSES, EXAMPLE, Stack, can_not_run, new_stack, running
+from stack.wait import wait_until
+from tests.e2e.stacks import CLASSES, EXAMPLE, Stack, can_not_run, docker, new_stack, running
 from tests.e2e.test_ui import BROWSERS
 
 pytestmark = pytest.mark.thorough
@@ -121,8 +125,9 @@ def counted(rule: str) -> Iterator[Callable[[], int]]:
 
 @pytest.mark.usefixtures("docker")
 def test_the_containers_of_the_stack_send_nothing_outside(home: Path, installed_clone: Path) -> None:
-    override = f"networks: {{default: {{ipam: {{config: [{{subnet: {SUBNET}}}]}}}}}}\n"
-    (installed_clone / "docker-compose.override.yml").write_text(override)
+    halves = {"default": "10.213.77.0/25", "serving-closed": "10.213.77.128/25"}
+    networks = {name: {"ipam": {"config": [{"subnet": half}]}} for name, half in halves.items()}
+    (installed_clone / "docker-compose.override.yml").write_text(json.dumps({"networks": networks}))
     stack = new_stack("docker", home, installed_clone)
     rule = f"-s {SUBNET} ! -d {SUBNET} -m conntrack --ctstate NEW -j DROP"
     with counted(rule) as dropped, running(stack):
@@ -131,3 +136,60 @@ def test_the_containers_of_the_stack_send_nothing_outside(home: Path, installed_
         assert dropped() == 0
         stack.compose("exec", "-T", "tracking", "python", "-c", KNOCK)
         assert dropped() == 1  # so it does count
+
+
+@contextmanager
+def host_outside() -> Iterator[str]:
+    """Run a server on another host, which knows no way back to the networks of Docker; yield its address."""
+    name, cable, address = f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}", "10.213.79.2"
+    inside = ("ip", "netns", "exec", name)
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for command in (
+            f"ip link add {cable} type veth peer name eth0 netns {name}",
+            f"ip address add 10.213.79.1/24 dev {cable}",
+            f"ip link set {cable} up",
+        ):
+            output_of(*command.split())
+        output_of(*inside, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+        output_of(*inside, "ip", "link", "set", "eth0", "up")
+        server = subprocess.Popen(
+            [*inside, sys.executable, "-m", "http.server", "80"], stderr=subprocess.DEVNULL
+        )
+        try:
+            knock = [sys.executable, "-c", REACH, address, "80"]
+            wait_until(
+                lambda: subprocess.run(knock, capture_output=True, text=True).stderr or None, timeout=30
+            )
+            yield address
+        finally:
+            server.kill()
+            server.wait()
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+REACH = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+
+
+def test_a_model_reaches_nothing_or_only_the_outside(docker_stack: Stack) -> None:
+    stack = docker_stack
+    container = f"{stack.settings['COMPOSE_PROJECT_NAME']}-tracking-1"
+    where = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    tracking = docker("container", "inspect", f"--format={where}", container).strip()
+    knock = ("docker", "compose", "exec", "-T", "serving", "python", "-c", REACH)
+
+    def reached(*servers: tuple[str, str]) -> list[tuple[str, str]]:
+        return [server for server in servers if stack.run(*knock, *server, check=False).returncode == 0]
+
+    with host_outside() as address:
+        servers = (("localhost", "8080"), (tracking, "5000"), ("tracking", "5000"), (address, "80"))
+        assert reached(*servers) == [servers[0]]
+        assert stack.predictions() == CLASSES
+        replace(stack, settings={**stack.settings, "SERVING_NETWORK": "open"}).script("deploy")
+        try:
+            assert reached(*servers) == [servers[0], servers[-1]]
+            assert stack.predictions() == CLASSES
+        finally:
+            stack.script("deploy")
+        assert reached(*servers) == [servers[0]]

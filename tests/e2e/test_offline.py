@@ -37,6 +37,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory, behind: Wall) -> Path:  
     clone = copy_checkout(tmp_path_factory.mktemp("collected"))
     (clone / ".venv").symlink_to(CHECKOUT / ".venv")
     stack = new_stack("docker", clone / "state", clone)
+    stack.settings["DEBIAN_PACKAGES"] = "libpq5"
     said = stack.script("vendor").stdout
     assert "docker load --input vendor/image.tar" in said
     (clone / ".venv").unlink()
@@ -106,12 +107,16 @@ def test_with_docker_all_works_without_a_network(
             DOCKER_HOST=f"unix://{socket}",
             DOCKER_SOCKET=str(socket),
             DOCKER_CONFIG=str(tmp_path),
+            DEBIAN_PACKAGES="libpq5",
         )
         behind.did("docker", "load", "--input", "vendor/image.tar", cwd=clone, **own)
         behind.did("docker", "compose", "build", cwd=clone, **own)
         try:
             behind.did("docker", "compose", "up", "--detach", "--wait", cwd=clone, **own)
             predicts_and_bakes_again(behind, clone, **own)
+            libraries = "import ctypes; [ctypes.CDLL(name) for name in ('libgomp.so.1', 'libpq.so.5')]"
+            run = ("docker", "compose", "exec", "-T", "serving", "python", "-c", libraries)
+            behind.did(*run, cwd=clone, **own)
         finally:
             behind.did("docker", "compose", "down", "--volumes", cwd=clone, **own)
 

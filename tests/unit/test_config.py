@@ -15,6 +15,7 @@ def test_defaults_need_no_setting() -> None:
         model_dir=CHECKOUT / "trainer",
         gate={},
         server={},
+        serving_network="closed",
         tracking_port=5000,
         serving_port=5002,
         tracking_url="http://127.0.0.1:5000",
@@ -46,6 +47,14 @@ def test_a_port_must_be_a_port(value: str) -> None:
 def test_the_two_ports_must_differ() -> None:
     with pytest.raises(StackError, match="both 5002"):
         load_config({"TRACKING_PORT": "5002"}, NO_FILE)
+
+
+@pytest.mark.parametrize("name", ["default", "Open", "closed,open"])
+def test_the_model_server_has_one_of_two_networks(name: str) -> None:
+    with pytest.raises(
+        StackError, match=f"names no network: expected closed or open, found '{name}'; change"
+    ):
+        load_config({"SERVING_NETWORK": name}, NO_FILE)
 
 
 @pytest.mark.parametrize("name", ["Iris", "my model", "../etc", "a/b", "-iris", "iris-", "a..b"])

@@ -30,6 +30,7 @@ class World:
     aliases: dict[str, str]
     tags: dict[str, dict[str, str]]
     images: dict[str, str] = field(default_factory=dict)
+    useless: list[str] = field(default_factory=lambda: ["an image without a name"])
     served: str | None = None
     last_served: str | None = None
     is_healthy: bool = True
@@ -193,6 +194,9 @@ class FakeMode:
 
     def discard(self, version: str) -> None:
         self.world.change(lambda: self.world.images.pop(version))
+
+    def tidy(self) -> None:
+        self.world.change(lambda: self.world.useless.clear())
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         on_wait()
@@ -567,6 +571,7 @@ def test_old_images_are_removed_except_champion_previous_candidate_and_two_other
     world = served_world("6", "10", "9", "8", "7", "3", "1", previous="3")
     run(world)
     assert set(world.images) == {"6", "3", "10", "9"}
+    assert world.useless == []
 
 
 @pytest.mark.parametrize("aliases", [{}, {"previous": "1"}])

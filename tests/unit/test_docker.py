@@ -111,6 +111,7 @@ def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # no
         "Config": {"Image": "mine/wine:3", "Labels": LABELS, "Env": ["SERVER_WORKERS=3", "SERVER_QUEUE="]},
         "HostConfig": {"PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "7002"}]}},
         "State": {"Status": status, "Running": status in ("running", "restarting")},
+        "NetworkSettings": {"Networks": {"mine_serving-closed": {}}},
         **others,
     }
 
@@ -161,13 +162,15 @@ def test_what_is_served_is_what_runs(
         ({"SERVER_WORKERS": "4"}, False),
         ({}, False),
         ({"SERVER_WORKERS": "3", "SERVER_QUEUE": "7"}, False),
+        ({"SERVER_WORKERS": "3", "SERVING_NETWORK": "open"}, False),
     ],
 )
 def test_a_container_of_another_compose_is_current_if_it_has_the_settings(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_current: bool
 ) -> None:
     Engine(monkeypatch, a_container(), version="2.40.3\n")
-    config = load_config({"SERVING_PORT": "7002", **settings}, Path("/nonexistent/.env"))
+    own = {"COMPOSE_PROJECT_NAME": "mine", "SERVING_PORT": "7002"}
+    config = load_config({**own, **settings}, Path("/nonexistent/.env"))
     assert Docker(config).is_current() == is_current
 
 
@@ -378,6 +381,7 @@ def test_compose_is_told_the_version_and_the_settings() -> None:
         "MODEL_VERSION": "3",
         "TRACKING_PORT": "5000",
         "SERVING_PORT": "7002",
+        "SERVING_NETWORK": "closed",
     }
 
 
@@ -399,6 +403,23 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
     }
     monkeypatch.setattr("stack.modes.docker.find_image", known.__getitem__)
     assert Docker(CONFIG).image_id("3") == found
+
+
+def test_only_this_projects_nameless_images_are_removed_and_versions_on_an_older_base(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(monkeypatch, **{"image ls": "1\n2\n3\nlive\n", "ancestor=mine/wine:2": "in use"})
+    known = {
+        "mine-base": an_image("sha256:base", "new"),
+        "mine/wine:3": an_image("sha256:it", "new", "model"),
+    }
+    old = an_image("sha256:old", "old", "model")
+    monkeypatch.setattr("stack.modes.docker.find_image", lambda name: known.get(name, old))
+    Docker(CONFIG).tidy()
+    assert engine.got("docker image rm", "docker image prune") == [
+        "docker image rm mine/wine:1",
+        "docker image prune --force --filter=label=com.docker.compose.project=mine",
+    ]
 
 
 LIVE = an_image("sha256:it", "1", "model", names=("mine/wine:live", "mine/wine:3"))

@@ -174,6 +174,6 @@ def test_both_modes_start_the_trainer_in_the_same_way() -> None:
     )
     assert arguments == ["-P", "-m", "workflow", f"{CHECKOUT}/examples/diabetes/train.py", "--wait"]
     (docker,) = re.findall(
-        r'^CMD \["python", (.*"train.py".*)\]$', (CHECKOUT / "Dockerfile").read_text(), re.M
+        r'^CMD .* exec python (.*train\.py.*)"\]$', (CHECKOUT / "Dockerfile").read_text(), re.M
     )
-    assert docker == '"-P", "-m", "workflow", "train.py", "--wait"'
+    assert docker == "-P -m workflow train.py --wait"

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -235,6 +236,36 @@ def test_vendor_goes_before_the_index(tmp_path: Path) -> None:
 def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"can't read CA_CERTIFICATES, /none.pem; set it to a PEM file"):
         shell(SHOW, tmp_path, CA_CERTIFICATES="/none.pem")
+
+
+def with_apt(tmp_path: Path, script: str, *, status: int = 0) -> str:
+    """Run a piece of lock/sources.sh with an apt-get that writes down its arguments."""
+    apt = tmp_path / "bin" / "apt-get"
+    apt.parent.mkdir()
+    apt.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\nexit {status}\n')
+    apt.chmod(0o755)
+    sources = (CHECKOUT / "lock" / "sources.sh").read_text().replace("/tmp/", f"{tmp_path}/")  # noqa: S108
+    sources = sources.replace("/vendor/", f"{tmp_path}/vendor/")
+    shell(f"{sources}\n{script}", tmp_path, PATH=f"{apt.parent}:{os.environ['PATH']}")
+    return (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize("given", ["-o A::B=c", "$(false) ;", "a|b"])
+def test_what_is_given_as_a_debian_package_is_never_an_option_or_a_command(
+    tmp_path: Path, given: str
+) -> None:
+    asked = with_apt(tmp_path, f"names='{given}'; install_debian base nginx=1 $names")
+    assert asked == f"update\ninstall -y --no-install-recommends -- nginx=1 {given}\n"
+
+
+def test_a_debian_package_that_vendor_lacks_is_told_with_what_to_do(tmp_path: Path) -> None:
+    debs = tmp_path / "vendor" / "debs" / "base"
+    debs.mkdir(parents=True)
+    (debs / "SHA256SUMS").write_text(f"{hashlib.sha256(b'').hexdigest()}  a.deb\n")
+    (debs / "a.deb").touch()
+    with pytest.raises(AssertionError, match="DEBIAN_PACKAGES or the Dockerfile has changed, run"):
+        with_apt(tmp_path, "install_debian base nginx=1 libpq5", status=100)
+    assert f"-- nginx=1 libpq5 {debs}/a.deb" in (tmp_path / "asked").read_text()
 
 
 def test_debian_comes_from_the_mirror(tmp_path: Path) -> None:
