@@ -46,6 +46,15 @@ def test_what_is_tried_out_is_what_would_be_served() -> None:
     assert serving == trial
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_mount_is_written_in_the_form_that_a_colon_in_the_path_breaks(service: str) -> None:
+    for mount in SERVICES[service].get("volumes", []):
+        if mount == "mlflow:/mlflow":
+            continue
+        assert mount["type"] == "bind"
+        assert mount["bind"] == {"create_host_path": False}  # else Compose itself writes that form
+
+
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(published) == 3
@@ -174,6 +183,16 @@ def test_wrong_usage_is_told_apart(script: str) -> None:
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert re.search("usage:|see ./scripts", refused.stderr)
+
+
+def test_a_path_in_which_python_makes_no_environment_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    checkout = tmp_path / "a:b"
+    for name in ("scripts", "lock"):
+        shutil.copytree(CHECKOUT / name, checkout / name)
+    refused = subprocess.run([checkout / "scripts" / "doctor"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"doctor: the path {checkout} has a colon, and Python can make no")
+    assert not (checkout / ".venv").exists()
 
 
 def test_docker_mode_without_an_engine_says_so() -> None:
