@@ -319,10 +319,14 @@ class Docker:
 
 
 def _has_settings(container: dict[str, Any], config: Config) -> bool:
-    """Whether a container of `serving` was made with these settings of the model server, and its port."""
+    """Whether a container of `serving` was made with these settings of the model server, and its port.
+
+    And with the variables of model.env; one that has been removed there since is not missed.
+    """
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
     published = container["HostConfig"]["PortBindings"]["8080/tcp"]
-    return all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS) and any(
+    wanted = {name: config.server.get(name, "") for name in SERVER_SETTINGS} | dict(config.model_environment)
+    return all(given.get(name, "") == value for name, value in wanted.items()) and any(
         binding["HostPort"] == str(config.serving_port) for binding in published
     )
 

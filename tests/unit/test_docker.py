@@ -171,6 +171,16 @@ def test_a_container_of_another_compose_is_current_if_it_has_the_settings(
     assert Docker(config).is_current() == is_current
 
 
+@pytest.mark.parametrize(("token", "is_current"), [("new", False), ("old", True)])
+def test_a_container_of_another_compose_is_current_if_it_has_the_models_variables(
+    monkeypatch: pytest.MonkeyPatch, token: str, is_current: bool
+) -> None:
+    container = a_container()
+    container["Config"]["Env"] = ["TOKEN=old"]
+    Engine(monkeypatch, container, version="2.40.3\n")
+    assert Docker(replace(CONFIG, model_environment={"TOKEN": token})).is_current() == is_current
+
+
 @pytest.mark.parametrize(
     ("answers", "is_current"),
     [

@@ -211,6 +211,7 @@ def test_what_is_served_is_current_until_a_setting_changes(native: Native) -> No
     changed = replace(native.config, server={"SERVER_WORKERS": "7"})
     assert not Native(changed).is_current()
     assert not Native(replace(native.config, serving_port=1)).is_current()
+    assert not Native(replace(native.config, model_environment={"TOKEN": "new"})).is_current()
 
 
 def test_a_model_server_that_is_not_healthy_is_left_over_like_all_else(native: Native, parts: Parts) -> None:

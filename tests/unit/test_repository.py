@@ -13,7 +13,8 @@ import yaml
 from dotenv import dotenv_values
 from workflow import requirements
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, MODEL_ENV_FILE, SETTINGS
+from stack.model_env import OWN
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -44,6 +45,18 @@ def test_what_is_tried_out_is_what_would_be_served() -> None:
         for name in ("serving", "trial")
     )
     assert serving == trial
+
+
+@pytest.mark.parametrize("name", ["trainer", "serving"])
+def test_the_models_own_variables_reach_it_but_no_name_that_the_stack_sets(name: str) -> None:
+    assert SERVICES[name]["env_file"] == [{"path": MODEL_ENV_FILE.name, "required": False}]
+    assert set(SERVICES[name]["environment"]) <= {*SETTINGS, *OWN}
+
+
+@pytest.mark.parametrize("name", ["model.env", "tracking.env"])
+def test_what_may_hold_a_secret_is_in_no_image_and_not_in_git(name: str) -> None:
+    assert name in (CHECKOUT / ".dockerignore").read_text().splitlines()
+    assert f"/{name}" in (CHECKOUT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("service", SERVICES)
