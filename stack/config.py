@@ -48,7 +48,8 @@ class Config:
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
     bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
     with {} for a service's name, if this process is in their network. ``server`` holds the model server's
-    settings, as given, and ``model_environment`` the variables of the user's model.
+    settings, as given, and ``model_environment`` the variables of the user's model. ``directory`` is the
+    checkout as Compose is told of it.
     """
 
     project: str
@@ -62,6 +63,7 @@ class Config:
     container_url: str | None
     home: Path
     model_environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path = CHECKOUT
 
     @property
     def own_tracking_url(self) -> str:

@@ -6,6 +6,7 @@ from stack.modes.docker import Docker
 from stack.modes.engine import engine_answers
 from stack.modes.mode import Mode
 from stack.modes.native import Native
+from stack.modes.overrides import seen_from_host
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
@@ -19,7 +20,7 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     if named == "native" or (named is None and native.is_up):
         return native
     if named == "docker" or engine_answers():
-        return Docker(config)
+        return Docker(seen_from_host(config))
     raise StackError("no stack is running here; run: ./scripts/up")
 
 

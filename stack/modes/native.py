@@ -84,11 +84,14 @@ class Native:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
+    def check(self) -> None:
+        """Raise StackError if no stack is up here."""
+        if not self.is_up:
+            raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, and show `up` that the model server may be replaced."""
-        if not self.is_up:
-            raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
         switch = self.process("switch")
         try:
             lock = switch.claim()

@@ -192,9 +192,10 @@ def test_what_a_killed_deployment_left_behind_is_cleaned_up(native: Native) -> N
 
 def test_only_one_deployment_is_at_work(native: Native) -> None:
     second = Native(native.config).exclusive()
-    with pytest.raises(StackError, match="no stack without Docker is running here"), native.exclusive():
-        pass
+    with pytest.raises(StackError, match="no stack without Docker is running here"):
+        native.check()
     start(native, "tracking")
+    native.check()
     with (
         native.exclusive(),
         pytest.raises(StackError, match=r"another deployment is running \(process \d+\); wait"),

@@ -13,8 +13,9 @@ import yaml
 from dotenv import dotenv_values
 from workflow import requirements
 
-from stack.config import CHECKOUT, MODEL_ENV_FILE, SETTINGS
+from stack.config import CHECKOUT, MODEL_ENV_FILE, SETTINGS, load_config
 from stack.model_env import OWN
+from stack.modes.compose import trial_name
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -27,24 +28,21 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_services_start_in_one_direction() -> None:
-    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving", "trial"]
+    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving"]
     needs = {name: list(service.get("depends_on", {})) for name, service in SERVICES.items()}
     assert needs == {
         "tracking": [],
         "trainer": ["tracking"],
         "deploy": ["tracking"],
         "serving": ["tracking", "trainer", "deploy"],
-        "trial": [],
     }
 
 
-def test_what_is_tried_out_is_what_would_be_served() -> None:
-    where = ("depends_on", "ports", "healthcheck", "restart", "stop_signal")
-    serving, trial = (
-        {key: value for key, value in SERVICES[name].items() if key not in where}
-        for name in ("serving", "trial")
-    )
-    assert serving == trial
+def test_the_model_server_answers_to_the_names_of_the_service_and_of_the_trial() -> None:
+    config = load_config({"COMPOSE_PROJECT_NAME": "${COMPOSE_PROJECT_NAME}"}, Path("/nonexistent/.env"))
+    names = {"serving", trial_name(config)}
+    assert set(SERVICES["serving"]["environment"]["SERVER_SERVICE_NAMES"].split(",")) == names
+    assert names <= set(SERVICES["deploy"]["environment"]["NO_PROXY"].split(","))
 
 
 @pytest.mark.parametrize("name", ["trainer", "serving"])
@@ -70,7 +68,7 @@ def test_no_mount_is_written_in_the_form_that_a_colon_in_the_path_breaks(service
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
