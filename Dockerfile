@@ -115,5 +115,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     . /sources/sources.sh && use_image_sources && install_debian deploy $DOCKER_TOOLS
+# The checkout may lie there on the host; stack/modes/overrides.py makes a link of the same name.
+RUN rm -r /opt/pyfunc-stack
 WORKDIR /stack
 CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]

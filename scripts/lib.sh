@@ -92,6 +92,7 @@ use_venv() {
     wanted=$(cat lock/runtime.txt lock/dev.txt lock/bootstrap.txt lock/quick.pth | cksum)
     case "$installed" in "$wanted dev" | "$wanted ${1:-runtime}") [ ! -x .venv/bin/python ] || return 0 ;; esac
     local python since=$SECONDS
+    case "$PWD" in *:*) fail 1 "the path $PWD has a colon, and Python can make no virtual environment there; move or clone the checkout to a path without one, or start the stack by: docker compose up" ;; esac
     python=$(find_python)
     say "installing the locked packages into .venv (once, about 20 s)" >&2
     rm -f .venv/installed

@@ -3,17 +3,20 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
 
 from stack.errors import StackError
+from stack.model_env import read_model_env
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
 TRACKING_ENV_FILE = CHECKOUT / "tracking.env"
 """The user's options of MLflow's server; docker-compose.yml names it, too."""
+MODEL_ENV_FILE = CHECKOUT / "model.env"
+"""The user's own variables of the model; docker-compose.yml names it, too."""
 _GATE = ("GATE_THRESHOLD", "GATE_TOLERANCE")
 SERVER_SETTINGS = (
     "SERVER_WORKERS",
@@ -29,6 +32,13 @@ SERVER_SETTINGS = (
 )
 SERVING_NETWORKS = ("closed", "open")
 """In docker-compose.yml, their names begin with `serving-`."""
+# What is set in .env and nowhere else, of all that a trainer, a model server or their user might look for.
+SETTINGS = (
+    *("MLFLOW_TRACKING_URI", "MODEL_DIR", "MODEL_NAME", "SERVING_PORT", "STACK_HOME", "TRACKING_PORT"),
+    *("NO_PROXY", "no_proxy"),
+    *_GATE,
+    *SERVER_SETTINGS,
+)
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
 
@@ -41,7 +51,8 @@ class Config:
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
     bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
     with {} for a service's name, if this process is in their network. ``server`` holds the model server's
-    settings, as given; ``serving_network`` is the network of its container.
+    settings, as given; ``serving_network`` is the network of its container. ``model_environment`` holds the
+    variables of the user's model. ``directory`` is the checkout as Compose is told of it.
     """
 
     project: str
@@ -55,6 +66,8 @@ class Config:
     tracking_url: str
     container_url: str | None
     home: Path
+    model_environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path = CHECKOUT
 
     @property
     def own_tracking_url(self) -> str:
@@ -90,7 +103,8 @@ class Config:
 
     def trainer_environment(self) -> dict[str, str]:
         """Return what the trainer reads from its environment, its search path for modules included."""
-        return {**self.client_environment(), **self.gate, "PYTHONPATH": str(CHECKOUT / "trainer")}
+        own = {**self.client_environment(), **self.gate, "PYTHONPATH": str(CHECKOUT / "trainer")}
+        return {**self.model_environment, **own}
 
     def trainer_arguments(self, *arguments: str) -> list[str]:
         """Return what Python is called with to train; train.py gets ``arguments``."""
@@ -115,8 +129,12 @@ def load_values(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
     return {name: value for name, value in (read_env_file(env_file) | dict(environ)).items() if value}
 
 
-def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FILE) -> Config:
-    """Read the settings; the environment overrides the file.
+def load_config(
+    environ: Mapping[str, str] = os.environ,
+    env_file: Path = ENV_FILE,
+    model_env_file: Path = MODEL_ENV_FILE,
+) -> Config:
+    """Read the settings; the environment overrides .env.
 
     An empty value counts as not set, as for Compose.
 
@@ -160,6 +178,7 @@ def load_config(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
         container_url=values.get("CONTAINER_URL"),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
+        model_environment=read_model_env(model_env_file, SETTINGS),
     )
 
 

@@ -3,9 +3,10 @@
 from stack.config import Config
 from stack.errors import StackError
 from stack.modes.docker import Docker
-from stack.modes.engine_error import why_no_engine
+from stack.modes.engine_error import EngineError, why_no_engine
 from stack.modes.mode import Mode
 from stack.modes.native import Native
+from stack.modes.overrides import seen_from_host
 from stack.modes.owner import check_owner
 from stack.modes.preflight import check_home_owner
 
@@ -22,7 +23,13 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     if named == "native" or (named is None and native.is_up):
         return native
     if config.container_url:  # Docker has started this process
-        return Docker(config)
+        try:
+            return Docker(seen_from_host(config))
+        except EngineError as wrong:
+            raise StackError(
+                f"the socket that deploy got can't be used: {wrong.what}; set DOCKER_SOCKET in .env to the"
+                " engine's socket, or do without: docs/docker-socket.md"
+            ) from wrong
     if error := why_no_engine():
         if named is None and error.is_absent:
             raise StackError("no stack is running here; run: ./scripts/up")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stack.config import CHECKOUT, Config
+from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
@@ -20,6 +20,7 @@ from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
+VERSION = ["docker", "compose", "version", "--short"]
 LOG_LINES = 20
 _SOON = timedelta(seconds=30)
 _LOOK_EVERY = 1.0  # seconds
@@ -31,9 +32,14 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
         "docker",
         "compose",
         f"--project-name={config.project}",
-        f"--project-directory={CHECKOUT}",
+        f"--project-directory={config.directory}",
         *arguments,
     ]
+
+
+def trial_name(config: Config) -> str:
+    """Name the container in which a version is tried out; docker-compose.yml names it, too."""
+    return f"{config.project}-trial"
 
 
 def come_up_command(config: Config) -> list[str]:
@@ -62,9 +68,9 @@ def _utc(moment: datetime) -> str:
 def service_containers(config: Config, service: str) -> list[dict[str, Any]]:
     """Return what the engine knows of the containers of a service."""
     return containers(
-        f"com.docker.compose.project={config.project}",
-        f"com.docker.compose.service={service}",
-        "com.docker.compose.oneoff=False",
+        f"label=com.docker.compose.project={config.project}",
+        f"label=com.docker.compose.service={service}",
+        "label=com.docker.compose.oneoff=False",
     )
 
 
@@ -210,6 +216,8 @@ def down(config: Config, *, volumes: bool) -> None:
         raise error
     if error is None and _is_there(config):
         check_owner(config)
+        # Compose leaves it, if a killed deployment did.
+        run(["docker", "rm", "--force", trial_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

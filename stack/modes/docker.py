@@ -16,19 +16,27 @@ from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
 from stack.modes.build_error import BAKING, docker_error
-from stack.modes.compose import LOG_LINES, SERVICES, compose_command, service_containers
+from stack.modes.compose import (
+    LOG_LINES,
+    SERVICES,
+    VERSION,
+    compose_command,
+    service_containers,
+    trial_name,
+)
 from stack.modes.engine import (
     Lock,
     container_log,
+    containers,
     find_image,
     moment,
     run,
     volume_made_at,
     watch,
 )
-from stack.modes.engine_error import EngineError
 from stack.modes.memory import is_free
 from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
 _HEALTHY_WITHIN = 120  # seconds
@@ -36,7 +44,6 @@ _BEGUN_WITHIN = 10  # seconds
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
-_VERSION = ["docker", "compose", "version", "--short"]
 
 
 def base_image(config: Config) -> str:
@@ -56,9 +63,15 @@ def image(config: Config, version: str) -> str:
     return f"{config.project}/{config.model_name}:{version}"
 
 
-def start_command(config: Config, service: str, *options: str) -> list[str]:
-    """Build the command line that starts only `serving` or `trial`, without waiting for it."""
-    return compose_command(config, "up", "--detach", "--no-deps", f"--scale={service}=1", *options, service)
+def start_command(config: Config, *options: str) -> list[str]:
+    """Build the command line that starts only `serving`, without waiting for it."""
+    return compose_command(config, "up", "--detach", "--no-deps", "--scale=serving=1", *options, "serving")
+
+
+def trial_command(config: Config) -> list[str]:
+    """Build the command line that starts `serving` once more, beside the service, on a port of its own."""
+    options = ("--detach", "--no-deps", "--no-TTY", "--interactive=false", "--publish=127.0.0.1::8080")
+    return compose_command(config, "run", *options, f"--name={trial_name(config)}", "serving")
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -142,27 +155,23 @@ class Docker:
             # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
             run(["docker", "image", "rm", replaced.identity])
 
+    def check(self) -> None:
+        """Raise StackError if Compose can't do what its files say of `serving`."""
+        check_files(self.config)
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep out other deployments, on this machine or in the service `deploy`."""
         lock = Lock(lock_name(self.config), lock_command(self.config))
-        try:
-            lock.acquire()
-        except EngineError as error:
-            if self.config.container_url is None:
-                raise
-            raise StackError(
-                f"the socket that deploy got can't be used: {error.what}; set DOCKER_SOCKET in .env to the"
-                " engine's socket, or do without: docs/docker-socket.md"
-            ) from error
+        lock.acquire()
         try:
             yield
         finally:
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the container of `trial` that a killed deployment left."""
-        self._remove("trial")
+        """Remove the trial that a killed deployment left."""
+        self._remove(trial_name(self.config))
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; empty if it lies on another base image than today's."""
@@ -176,16 +185,17 @@ class Docker:
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:
-        """Run the version's image as the Compose service `trial`, which is `serving` on another port."""
+        """Run the version's image as the Compose service `serving` does, beside it, on another port."""
+        name = trial_name(self.config)
         try:
-            yield self._start("trial", version)
+            yield self._start(name, trial_command(self.config), version)
         finally:
-            self._remove("trial")
+            self._remove(name)
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's image as the Compose service `serving`; what is served now stops first."""
         try:
-            check(self._start("serving", version))
+            check(self._start("serving", start_command(self.config, "--force-recreate"), version))
         except StackError:
             self.stop_serving()
             raise
@@ -195,10 +205,8 @@ class Docker:
         self._remove("serving")
 
     def last_log(self) -> str:
-        """Return the end of the log of `trial` or, if that is not there, of `serving`."""
-        found = self._containers("trial") or self._containers("serving")
-        log = "".join(container_log(each["Id"], f"--tail={LOG_LINES}") for each in found[:1])
-        return "\n".join(f"    {line}" for line in log.splitlines())
+        """Return the end of the log of the trial or, if that is not there, of `serving`."""
+        return self._log(trial_name(self.config)) or self._log("serving")
 
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
@@ -217,11 +225,11 @@ class Docker:
         """
         [found] = self._containers("serving")
         made_by = found["Config"]["Labels"]["com.docker.compose.version"]
-        if not run(_VERSION).stdout.strip().removeprefix("v").startswith(made_by):
+        if not run(VERSION).stdout.strip().removeprefix("v").startswith(made_by):
             return _has_settings(found, self.config)
         version = found["Config"]["Image"].rpartition(":")[2]
         environment = compose_environment(self.config, version, found["Image"])
-        told = run(start_command(self.config, "serving", "--dry-run"), environment)
+        told = run(start_command(self.config, "--dry-run"), environment)
         return "Recreate" not in told.stdout + told.stderr
 
     def remember(self, version: str) -> None:
@@ -292,58 +300,61 @@ class Docker:
             return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 
-    def _containers(self, service: str) -> list[dict[str, Any]]:
-        return service_containers(self.config, service)
+    def _containers(self, name: str) -> list[dict[str, Any]]:
+        """Return what the engine knows of the containers of a service, or of the trial."""
+        if name == trial_name(self.config):
+            return containers(f"name=^{name}$")
+        return service_containers(self.config, name)
 
-    def _start(self, service: str, version: str) -> str:
-        """Return the URL at which it answers."""
-        environment = compose_environment(self.config, version, self.image_id(version))
-        started = run(start_command(self.config, service, "--force-recreate"), environment)
+    def _start(self, name: str, command: list[str], version: str) -> str:
+        """Start `serving` or the trial; return the URL at which it answers."""
+        started = run(command, compose_environment(self.config, version, self.image_id(version)))
         if started.returncode != 0:
-            raise self._not_started(service, version, started.stderr)
+            raise StackError(f"Compose can't start {self._server(name, version)}: {started.stderr.strip()}")
         try:
-            return self._wait_healthy(service)
+            return self._wait_healthy(name)
         except StackError as error:
-            raise self._not_started(service, version, str(error)) from error
+            log = f"the end of its log:\n{self._log(name)}\n{error}"
+            raise StackError(f"{self._server(name, version)} fails to start; {log}") from error
 
-    def _wait_healthy(self, service: str) -> str:
+    def _wait_healthy(self, name: str) -> str:
         """Return the URL at which it answers."""
-        url = self._url(service)
+        url = self._url(name)
         # Compose's --wait would take up to a second longer: it asks twice a second, like the health check.
-        with watch([found["Id"] for found in self._containers(service)]) as runs:
+        with watch([found["Id"] for found in self._containers(name)]) as runs:
             wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
         return url
 
-    def _url(self, service: str) -> str:
+    def _url(self, name: str) -> str:
         if self.config.container_url:
-            return self.config.container_url.format(service)
-        if service == "serving":
+            return self.config.container_url.format(name)
+        if name == "serving":
             return self.config.serving_url
-        command = compose_command(self.config, "port", service, "8080")
-        return f"http://{run(command, compose_environment(self.config, 'none')).stdout.strip()}"
+        return f"http://{run(['docker', 'port', name, '8080']).stdout.strip()}"
 
-    def _not_started(self, service: str, version: str, why: str) -> StackError:
-        environment = compose_environment(self.config, version)
-        log = run(
-            compose_command(self.config, "logs", "--no-color", f"--tail={LOG_LINES}", service), environment
-        )
-        return StackError(
-            f"the model server of {image(self.config, version)} fails to start (as {service});"
-            f" the end of its log:\n"
-            f"{log.stdout}{why}"
-        )
+    def _server(self, name: str, version: str) -> str:
+        return f"the model server of {image(self.config, version)} (as {name})"
 
-    def _remove(self, service: str) -> None:
-        if identities := [found["Id"] for found in self._containers(service)]:
+    def _log(self, name: str) -> str:
+        """Return the end of the log of `serving` or the trial, indented."""
+        log = "".join(container_log(each["Id"], f"--tail={LOG_LINES}") for each in self._containers(name)[:1])
+        return "\n".join(f"    {line}" for line in log.splitlines())
+
+    def _remove(self, name: str) -> None:
+        if identities := [found["Id"] for found in self._containers(name)]:
             run(["docker", "rm", "--force", *identities])
 
 
 def _has_settings(container: dict[str, Any], config: Config) -> bool:
-    """Whether a container of `serving` was made with these settings, its port and its network included."""
+    """Whether a container of `serving` was made with these settings, its port and its network included.
+
+    And with the variables of model.env; one that has been removed there since is not missed.
+    """
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
     published = container["HostConfig"]["PortBindings"]["8080/tcp"]
+    wanted = {name: config.server.get(name, "") for name in SERVER_SETTINGS} | dict(config.model_environment)
     return (
-        all(given.get(name, "") == config.server.get(name, "") for name in SERVER_SETTINGS)
+        all(given.get(name, "") == value for name, value in wanted.items())
         and any(binding["HostPort"] == str(config.serving_port) for binding in published)
         and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )

@@ -94,10 +94,10 @@ def volume_made_at(name: str) -> datetime | None:
     return moment(found) if found else None
 
 
-def containers(*labels: str) -> list[dict[str, Any]]:
-    """Return what the engine knows of each container, running or not, that has all these labels."""
-    filters = [f"--filter=label={label}" for label in labels]
-    listed = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *filters])
+def containers(*filters: str) -> list[dict[str, Any]]:
+    """Return what the engine knows of each container, running or not, that passes these filters."""
+    options = [f"--filter={each}" for each in filters]
+    listed = run(["docker", "ps", "--all", "--quiet", "--no-trunc", *options])
     if listed.returncode != 0:
         raise engine_error(listed.stderr) or StackError(
             f"Docker lists no containers: {listed.stderr.strip()}"

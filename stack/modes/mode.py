@@ -47,6 +47,9 @@ class Mode(Protocol):
     def starts_beside(self) -> bool:
         """Whether a new model server starts beside the one that serves, because both can have the port."""
 
+    def check(self) -> None:
+        """Raise StackError if nothing can be served here, or not as it is set."""
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep out other deployments while this one runs; LockedError if another one runs."""
 

@@ -88,7 +88,8 @@ class ModelServers:
 
     def settings(self) -> str:
         """Return a digest of the settings that a new one would start with."""
-        text = json.dumps([self.config.server, self.config.serving_port], sort_keys=True)
+        config = self.config
+        text = json.dumps([config.server, config.model_environment, config.serving_port], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def fits_beside(self) -> bool:
@@ -143,6 +144,7 @@ class ModelServers:
             [sys.executable, "-m", "model_server"],
             part_environment(
                 self.environ,
+                **self.config.model_environment,
                 **self.config.server,
                 **ports,
                 PYTHONPATH=str(MODEL_SERVER),

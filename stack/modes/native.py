@@ -85,12 +85,15 @@ class Native:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep out other deployments, and show `up` that the model server may be replaced."""
+    def check(self) -> None:
+        """Raise StackError if no stack is up here, or it is another checkout's."""
         check_home_owner(self.config.home)
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep out other deployments, and show `up` that the model server may be replaced."""
         switch = self.process("switch")
         try:
             lock = switch.claim()

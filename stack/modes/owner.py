@@ -6,7 +6,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.engine import containers
 
-_DIRECTORY = "com.docker.compose.project.working_dir"
+DIRECTORY = "com.docker.compose.project.working_dir"
 
 
 class OwnerError(StackError):
@@ -30,8 +30,8 @@ def check_owner(config: Config) -> None:
 
     Compose notes the directory on each container, and on nothing that outlives `down`.
     """
-    for found in containers(f"com.docker.compose.project={config.project}"):
-        checkout = found["Config"]["Labels"].get(_DIRECTORY, "")
+    for found in containers(f"label=com.docker.compose.project={config.project}"):
+        checkout = found["Config"]["Labels"].get(DIRECTORY, "")
         if checkout and is_another(checkout):
             raise OwnerError(
                 f"the stack {config.project} in Docker is that of {checkout}; run ./scripts/down there, or"

@@ -24,10 +24,15 @@ def prepare_home(config: Config) -> None:
 
     Raises:
         OwnerError: if another checkout uses it.
-        StackError: if it can't be written to, or holds files that are not the stack's.
+        StackError: if it can't be written to, holds files that are not the stack's, or has an unusable path.
 
     """
     home = config.home
+    if found := {"?", "%"} & set(str(home)):
+        raise StackError(
+            f"the path of the state directory, {home}, has a {found.pop()}, which the address of a database"
+            " can't have; set STACK_HOME to another directory"
+        )
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / MARKER).exists() and any(home.iterdir()):

@@ -176,7 +176,7 @@ def processes_with(variable: str, value: str) -> list[int]:
     return found
 
 
-def part_environment(environ: Mapping[str, str], *settings: Path, **values: str) -> dict[str, str]:
+def part_environment(environ: Mapping[str, str], /, *settings: Path, **values: str) -> dict[str, str]:
     """Return the environment of a part: the user's, then the part's settings files, then ``values``.
 
     A file that is not there sets nothing.

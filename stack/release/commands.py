@@ -40,6 +40,7 @@ def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wa
     """
     interruption = Interruption()
     mode = choose_mode(config, named_mode)
+    mode.check()
     with ExitStack() as lock:
         if wait:
             _start_up(config, mode, interruption, lock)

@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 import requests
 
+from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.wait import not_healthy, wait_until
 from tests.conftest import two_free_ports
+from tests.e2e.conftest import copy_checkout
 from tests.e2e.stacks import CLASSES, Stack, can_not_run, new_stack, removed
+from tests.unit.test_model_env import READ
 
 pytestmark = pytest.mark.usefixtures("docker")
 
@@ -236,6 +239,16 @@ def test_a_socket_that_deploy_can_not_use_is_told_with_its_setting(stack: Stack,
     stack.up()
 
 
+def test_compose_reads_the_models_own_variables_as_the_stack_does_natively(tmp_path: Path) -> None:
+    services = {f"s{n}": {"image": "none", "env_file": [f"{n}.env"]} for n in range(len(READ))}
+    (tmp_path / "docker-compose.yml").write_text(json.dumps({"services": services}))
+    for number, text in enumerate(READ):
+        (tmp_path / f"{number}.env").write_bytes(text.encode())
+    found = json.loads(docker("compose", f"--project-directory={tmp_path}", "config", "--format=json"))
+    values = [found["services"][name]["environment"]["PLAIN"] for name in services]
+    assert [value.replace("$$", "$") for value in values] == list(READ.values())
+
+
 @pytest.fixture
 def other(home: Path) -> Iterator[Stack]:
     """Describe a second stack with a model name of its own; it stands beside the shared one."""
@@ -246,7 +259,12 @@ def other(home: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.thorough
-def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack, stack: Stack) -> None:
+def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
+    other: Stack, stack: Stack, tmp_path: Path
+) -> None:
+    # In such a path, Docker alone works: Python makes no virtual environment there.
+    other = replace(other, checkout=copy_checkout(tmp_path / "a:b c,d" / "it's $1"))
+    (other.checkout / ".venv").symlink_to(CHECKOUT / ".venv")
     other.compose("up", "--detach", "--wait")
     assert other.predictions() == CLASSES
     assert other.aliases() == {"champion": "1"}
@@ -261,8 +279,12 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(other: Stack,
     assert other.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     assert stack.predictions() == CLASSES  # the stack beside it was not touched
 
-    other.compose("down", "--volumes")
-    assert left_behind(other, "volume") == []
+    # As a deployment leaves it that is killed in a trial.
+    name = f"{other.settings['COMPOSE_PROJECT_NAME']}-trial"
+    version = replace(other, settings={**other.settings, "MODEL_VERSION": "1"})
+    version.compose("run", "--detach", "--no-deps", f"--name={name}", "serving")
+    other.down("--volumes")
+    assert [left_behind(other, kind) for kind in ("container", "network", "volume")] == [[], [], []]
 
 
 @pytest.mark.thorough

@@ -208,15 +208,17 @@ def test_a_version_that_does_not_become_healthy_gives_way_to_the_champion(own: S
     model = own.checkout / "trainer" / "iris_classifier.py"
     right = model.read_text()
     # Right in the trial and in the trainer; only where it would be served it does not load.
-    test = f"'SERVED' in os.environ or os.environ.get('SERVER_PORT') == '{own.ports[1]}'"
+    address = "socket.gethostbyname"
+    test = {
+        "native": f"os.environ.get('SERVER_PORT') == '{own.ports[1]}'",
+        "docker": f"'SERVER_PORT' in os.environ and {address}('serving') == {address}(socket.gethostname())",
+    }[own.mode]
     model.write_text(
-        right.replace("import joblib", "import os\n\nimport joblib").replace(
+        right.replace("import joblib", "import os\nimport socket\n\nimport joblib").replace(
             "        self.classifier = ",
             f"        assert not ({test}), 'not here'\n        self.classifier = ",
         )
     )
-    override = own.checkout / "docker-compose.override.yml"
-    override.write_text("services: {serving: {environment: {SERVED: 'yes'}}}\n")
     own.script("train")
     candidate = own.aliases()["candidate"]
     failed = own.script("deploy", check=False)
@@ -229,7 +231,6 @@ def test_a_version_that_does_not_become_healthy_gives_way_to_the_champion(own: S
     assert "deployed_at" not in tags
     own.assert_settled(champion)
     model.write_text(right)
-    override.unlink()
     own.client.delete_registered_model_alias("iris", "candidate")
 
 
@@ -374,3 +375,94 @@ def test_an_up_whose_tracking_server_dies_ends_all_and_the_next_one_works(own: S
     assert native_processes(own) == []
     own.up()
     own.assert_settled(own.aliases()["champion"])
+
+
+OVERRIDE = """
+services:
+  serving:
+    environment: {MINE: here}
+    volumes: ["./own:/own:ro"]
+    secrets: [word]
+    ulimits: {nofile: 4321}
+secrets:
+  word: {file: ./own/word}
+"""
+# What the model needs where it is served in Docker: in the trial, and then in the service.
+NEEDS_OVERRIDE = """\
+        if "SERVER_PORT" in os.environ:
+            assert os.environ["MINE"] == "here"
+            assert open("/own/word").read() == open("/run/secrets/word").read() == "open"
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 4321
+"""
+
+
+@pytest.fixture
+def needy(own: Stack) -> Iterator[Stack]:
+    """Let the model need what model.env sets, also in the trainer, and what an override sets on serving."""
+    model = own.checkout / "trainer" / "iris_classifier.py"
+    right = model.read_text()
+    needs_file = "import os\nimport resource\n\nimport joblib\n\nassert os.environ['TOKEN'] == 'a $b'\n"
+    needs_override = NEEDS_OVERRIDE if own.mode == "docker" else ""
+    model.write_text(
+        right.replace("import joblib\n", needs_file).replace(
+            "        self.classifier = ", f"{needs_override}        self.classifier = "
+        )
+    )
+    (own.checkout / "model.env").write_text("TOKEN='a $b'\n")
+    (own.checkout / "docker-compose.override.yml").write_text(OVERRIDE)
+    (own.checkout / "own").mkdir()
+    (own.checkout / "own" / "word").write_text("open")
+    yield own
+    # A version that needs none of it; but to compare it with the champion, the trainer loads that one.
+    model.write_text(right)
+    (own.checkout / "docker-compose.override.yml").unlink()
+    (own.checkout / "model.env").write_text("TOKEN='a $b'\n")
+    own.up()
+    (own.checkout / "model.env").unlink()
+
+
+def served_environment(stack: Stack) -> str:
+    if stack.mode == "docker":
+        return stack.compose("exec", "serving", "env")
+    served = [Path(f"/proc/{pid}/environ").read_text() for pid in native_processes(stack)]
+    return next(text for text in served if "__pyfunc_model_path__" in text).replace("\0", "\n")
+
+
+def test_a_model_gets_what_the_user_sets_where_it_is_trained_tried_and_served(needy: Stack) -> None:
+    before = needy.aliases()["champion"]
+    needy.up()
+    trained = needy.aliases()["champion"]
+    assert trained != before
+    needy.assert_settled(trained)
+    candidate = next_candidate(needy)
+    needy.script("deploy")  # on the host
+    needy.assert_settled(candidate)
+
+    with (needy.checkout / "model.env").open("a") as file:
+        file.write("OTHER=1\n")
+    needy.script("deploy")
+    assert "OTHER=1" in served_environment(needy).splitlines()
+    assert needy.versions()[-1] == candidate  # nothing was trained
+
+    (needy.checkout / "model.env").write_text("SERVER_WORKERS=2\n")
+    refused = needy.script("deploy", check=False)
+    assert refused.stderr == "deploy: model.env sets SERVER_WORKERS, which is set in .env; move it there\n"
+    assert refused.returncode == 1
+    needy.assert_settled(candidate)
+
+
+@only_docker
+def test_a_key_that_the_compose_of_deploy_does_not_heed_is_refused_and_what_is_served_stays(
+    own: Stack,
+) -> None:
+    champion = own.aliases()["champion"]
+    override = own.checkout / "docker-compose.override.yml"
+    override.write_text("services: {serving: {gpus: all}}\n")
+    up = own.script("up", "--docker", "--detach", check=False)
+    override.unlink()
+    assert up.returncode == 1
+    said = (
+        r"deploy: Compose 2\.26\.1-4, in the container of `deploy`, ignores .*: gpus; .* whose Compose is \d"
+    )
+    assert re.search(said, up.stderr), up.stderr
+    own.assert_settled(champion)

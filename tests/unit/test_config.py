@@ -44,6 +44,14 @@ def test_a_port_must_be_a_port(value: str) -> None:
         load_config({"TRACKING_PORT": value}, NO_FILE)
 
 
+def test_the_trainer_gets_the_models_own_variables_and_the_stacks_go_before(tmp_path: Path) -> None:
+    file = tmp_path / "model.env"
+    file.write_text("TOKEN=mine\n")
+    config = load_config({}, NO_FILE, file)
+    assert config.model_environment == {"TOKEN": "mine"}
+    assert config.trainer_environment() == {**load_config({}, NO_FILE).trainer_environment(), "TOKEN": "mine"}
+
+
 def test_the_two_ports_must_differ() -> None:
     with pytest.raises(StackError, match="both 5002"):
         load_config({"TRACKING_PORT": "5002"}, NO_FILE)

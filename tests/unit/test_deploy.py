@@ -125,6 +125,9 @@ class FakeMode:
     def last_log(self) -> str:
         return "    KeyError: 'price'"
 
+    def check(self) -> None:
+        pass
+
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
 

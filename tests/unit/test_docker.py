@@ -21,6 +21,7 @@ from stack.modes.docker import (
     let_all_read,
     lock_command,
     start_command,
+    trial_command,
 )
 from stack.modes.engine import Image
 from stack.modes.report import told_by_tracking
@@ -85,13 +86,21 @@ def test_a_server_that_ends_at_once_again_and_again_is_seen(changes: dict[str, A
     assert ends_at_once(container, datetime(2026, 11, 25, 10, tzinfo=UTC)) is found
 
 
-@pytest.mark.parametrize("service", ["serving", "trial"])
-def test_a_model_server_is_started_anew_and_alone(service: str) -> None:
-    command = start_command(CONFIG, service, "--force-recreate")
+def test_a_model_server_is_started_anew_and_alone() -> None:
+    command = start_command(CONFIG, "--force-recreate")
     assert command[: len(compose_command(CONFIG)) + 1] == compose_command(CONFIG, "up")
     options = command[len(compose_command(CONFIG)) + 1 : -1]
-    assert {"--detach", "--no-deps", "--force-recreate", f"--scale={service}=1"} <= set(options)
-    assert command[-1] == service
+    assert {"--detach", "--no-deps", "--force-recreate", "--scale=serving=1"} <= set(options)
+    assert command[-1] == "serving"
+
+
+def test_a_trial_is_the_service_itself_on_another_port_and_keeps_its_log() -> None:
+    command = trial_command(CONFIG)
+    assert command[: len(compose_command(CONFIG)) + 1] == compose_command(CONFIG, "run")
+    options = command[len(compose_command(CONFIG)) + 1 : -1]
+    assert {"--detach", "--no-deps", "--publish=127.0.0.1::8080", "--name=mine-trial"} <= set(options)
+    assert not {"--rm", "--service-ports", "--use-aliases", "--env"} & set(options)
+    assert command[-1] == "serving"
 
 
 def test_to_come_up_again_serving_is_not_named_and_so_left_alone() -> None:
@@ -174,6 +183,16 @@ def test_a_container_of_another_compose_is_current_if_it_has_the_settings(
     assert Docker(config).is_current() == is_current
 
 
+@pytest.mark.parametrize(("token", "is_current"), [("new", False), ("old", True)])
+def test_a_container_of_another_compose_is_current_if_it_has_the_models_variables(
+    monkeypatch: pytest.MonkeyPatch, token: str, is_current: bool
+) -> None:
+    container = a_container()
+    container["Config"]["Env"] = ["TOKEN=old"]
+    Engine(monkeypatch, container, version="2.40.3\n")
+    assert Docker(replace(CONFIG, model_environment={"TOKEN": token})).is_current() == is_current
+
+
 @pytest.mark.parametrize(
     ("answers", "is_current"),
     [
@@ -232,7 +251,7 @@ def test_what_is_tried_out_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> Non
     engine = Engine(monkeypatch)
     monkeypatch.setattr(Docker, "_containers", lambda *_: [a_container()])
     with Docker(CONFIG).trial("3") as url:
-        assert url == "http://trial"
+        assert url == "http://mine-trial"
         assert engine.got("docker rm") == []
     assert engine.got("docker rm") == ["docker rm --force it"]
 

@@ -21,7 +21,14 @@ PARTS = {
     "stack": {"stack"},
 }
 FLOORS = (
-    ("stack.config", "stack.errors", "stack.wait", "stack.interruption", "stack.mlflow_internals"),
+    (
+        "stack.config",
+        "stack.model_env",
+        "stack.errors",
+        "stack.wait",
+        "stack.interruption",
+        "stack.mlflow_internals",
+    ),
     ("stack.modes",),
     ("stack.release",),
     ("stack.doctor", "stack.vendor", "stack.run"),

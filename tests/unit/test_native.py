@@ -192,9 +192,10 @@ def test_what_a_killed_deployment_left_behind_is_cleaned_up(native: Native) -> N
 
 def test_only_one_deployment_is_at_work(native: Native) -> None:
     second = Native(native.config).exclusive()
-    with pytest.raises(StackError, match="no stack without Docker is running here"), native.exclusive():
-        pass
+    with pytest.raises(StackError, match="no stack without Docker is running here"):
+        native.check()
     start(native, "tracking")
+    native.check()
     with (
         native.exclusive(),
         pytest.raises(StackError, match=r"another deployment is running \(process \d+\); wait"),
@@ -211,6 +212,7 @@ def test_what_is_served_is_current_until_a_setting_changes(native: Native) -> No
     changed = replace(native.config, server={"SERVER_WORKERS": "7"})
     assert not Native(changed).is_current()
     assert not Native(replace(native.config, serving_port=1)).is_current()
+    assert not Native(replace(native.config, model_environment={"TOKEN": "new"})).is_current()
 
 
 def test_a_model_server_that_is_not_healthy_is_left_over_like_all_else(native: Native, parts: Parts) -> None:

@@ -24,6 +24,14 @@ def test_a_machine_that_will_do_is_not_complained_about(config: Config) -> None:
     check_machine(config, is_serving=False)
 
 
+@pytest.mark.parametrize("sign", ["?", "%"])
+def test_a_path_that_no_address_of_a_database_can_hold_is_refused(config: Config, sign: str) -> None:
+    home = config.home / f"a{sign}41"
+    with pytest.raises(StackError, match=f"has a \\{sign}, which .*; set STACK_HOME to another"):
+        prepare_home(replace(config, home=home))
+    assert not home.exists()
+
+
 def test_a_directory_with_other_files_is_neither_used_nor_deleted(config: Config) -> None:
     (config.home / "models").mkdir(parents=True)
     with pytest.raises(StackError, match=r"holds other files; set STACK_HOME to an empty directory"):

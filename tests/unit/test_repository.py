@@ -13,7 +13,9 @@ import yaml
 from dotenv import dotenv_values
 from workflow import requirements
 
-from stack.config import CHECKOUT, SERVING_NETWORKS
+from stack.config import CHECKOUT, MODEL_ENV_FILE, SERVING_NETWORKS, SETTINGS, load_config
+from stack.model_env import OWN
+from stack.modes.compose import trial_name
 
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -26,29 +28,47 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_services_start_in_one_direction() -> None:
-    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving", "trial"]
+    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving"]
     needs = {name: list(service.get("depends_on", {})) for name, service in SERVICES.items()}
     assert needs == {
         "tracking": [],
         "trainer": ["tracking"],
         "deploy": ["tracking"],
         "serving": ["tracking", "trainer", "deploy"],
-        "trial": [],
     }
 
 
-def test_what_is_tried_out_is_what_would_be_served() -> None:
-    where = ("depends_on", "ports", "healthcheck", "restart", "stop_signal")
-    serving, trial = (
-        {key: value for key, value in SERVICES[name].items() if key not in where}
-        for name in ("serving", "trial")
-    )
-    assert serving == trial
+def test_the_model_server_answers_to_the_names_of_the_service_and_of_the_trial() -> None:
+    config = load_config({"COMPOSE_PROJECT_NAME": "${COMPOSE_PROJECT_NAME}"}, Path("/nonexistent/.env"))
+    names = {"serving", trial_name(config)}
+    assert set(SERVICES["serving"]["environment"]["SERVER_SERVICE_NAMES"].split(",")) == names
+    assert names <= set(SERVICES["deploy"]["environment"]["NO_PROXY"].split(","))
+
+
+@pytest.mark.parametrize("name", ["trainer", "serving"])
+def test_the_models_own_variables_reach_it_but_no_name_that_the_stack_sets(name: str) -> None:
+    assert SERVICES[name]["env_file"] == [{"path": MODEL_ENV_FILE.name, "required": False}]
+    assert set(SERVICES[name]["environment"]) <= {*SETTINGS, *OWN}
+
+
+@pytest.mark.parametrize("name", ["model.env", "tracking.env"])
+def test_what_may_hold_a_secret_is_in_no_image_and_not_in_git(name: str) -> None:
+    assert name in (CHECKOUT / ".dockerignore").read_text().splitlines()
+    assert f"/{name}" in (CHECKOUT / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_mount_is_written_in_the_form_that_a_colon_in_the_path_breaks(service: str) -> None:
+    for mount in SERVICES[service].get("volumes", []):
+        if mount == "mlflow:/mlflow":
+            continue
+        assert mount["type"] == "bind"
+        assert mount["bind"] == {"create_host_path": False}  # else Compose itself writes that form
 
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 2
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -182,6 +202,16 @@ def test_wrong_usage_is_told_apart(script: str) -> None:
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert re.search("usage:|see ./scripts", refused.stderr)
+
+
+def test_a_path_in_which_python_makes_no_environment_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    checkout = tmp_path / "a:b"
+    for name in ("scripts", "lock"):
+        shutil.copytree(CHECKOUT / name, checkout / name)
+    refused = subprocess.run([checkout / "scripts" / "doctor"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"doctor: the path {checkout} has a colon, and Python can make no")
+    assert not (checkout / ".venv").exists()
 
 
 def test_docker_mode_without_an_engine_says_so() -> None:
