@@ -98,7 +98,8 @@ def test_a_stack_that_is_this_checkouts_or_nobodys_is_used(machine: Machine, che
     assert choose_mode(machine.config).config == machine.config
     assert check_project(machine.config).state == "ok"
     compose.down(machine.config, volumes=True)
-    [down] = machine.changes()
+    [trial, down] = machine.changes()
+    assert trial == "rm --force mine-trial"
     assert down.endswith("down --volumes")
 
 
@@ -150,7 +151,7 @@ def test_a_state_directory_is_the_checkouts_that_has_used_it_first(machine: Mach
     for use in (
         lambda: prepare_home(machine.config),
         lambda: supervisor.down(machine.config, volumes=True),
-        lambda: Native(machine.config).exclusive().__enter__(),
+        lambda: Native(machine.config).check(),
     ):
         with pytest.raises(
             OwnerError, match=f"is that of {other}; set STACK_HOME in .env to another, or, to"
