@@ -72,11 +72,21 @@ def _deploy(arguments: argparse.Namespace) -> None:
 
 
 def _promote(arguments: argparse.Namespace) -> None:
-    """Make any registered version the champion: bake it, check its answers, serve it."""
+    """Make any registered version the champion: bake it, check its answers, serve it.
+
+    A version that was not trained here must give the answers to its input example that the model gives when
+    MLflow loads it. A URI is registered first, as a version of MODEL_NAME.
+    """
     from stack.config import load_config
     from stack.release.commands import release
 
-    release(load_config(), arguments.mode, lambda *_: arguments.version)
+    named = arguments.version
+    release(
+        load_config(),
+        arguments.mode,
+        lambda registry, _: named if named.isdigit() else registry.register(named),
+        unchecked=arguments.unchecked,
+    )
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
@@ -183,7 +193,12 @@ def parser() -> argparse.ArgumentParser:
     wait = "wait for the tracking server, and for the end of a training that `up` has started"
     deploy.add_argument("--wait", action="store_true", help=wait)
     promote = verbs.add(_promote, mode=running)
-    promote.add_argument("version", metavar="VERSION", help="its number, as the MLflow UI shows it")
+    which = (
+        "its number, as the MLflow UI shows it; or runs:/RUN_ID/NAME, models:/NAME/VERSION, models:/MODEL_ID"
+    )
+    promote.add_argument("version", metavar="VERSION", help=which)
+    unchecked = "compare its answers with nothing; see only that it loads, and refuses wrong requests"
+    promote.add_argument("--unchecked", action="store_true", help=unchecked)
     verbs.add(_rollback, mode=running)
     status = verbs.add(_status)
     status.add_argument("--json", action="store_true", help="print JSON")

@@ -12,12 +12,12 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.engine import container_log, containers, engine_answers, moment, run
+from stack.modes.mode import LOG_LINES
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
-LOG_LINES = 20
 _SOON = timedelta(seconds=30)
 _LOOK_EVERY = 1.0  # seconds
 
