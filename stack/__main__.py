@@ -66,9 +66,12 @@ def _deploy(arguments: argparse.Namespace) -> None:
     If there is no candidate, serve the champion, even if somebody set it in the MLflow UI.
     """
     from stack.config import load_config
-    from stack.release.commands import release
+    from stack.release.commands import release, watch
 
-    release(load_config(), arguments.mode, lambda *_: None, wait=arguments.wait)
+    if arguments.watch:
+        watch(load_config(), arguments.mode)
+    else:
+        release(load_config(), arguments.mode, lambda *_: None, wait=arguments.wait)
 
 
 def _promote(arguments: argparse.Namespace) -> None:
@@ -191,7 +194,12 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train although nothing has changed")
     deploy = verbs.add(_deploy, mode=running)
     wait = "wait for the tracking server, and for the end of a training that `up` has started"
-    deploy.add_argument("--wait", action="store_true", help=wait)
+    when = deploy.add_mutually_exclusive_group()
+    when.add_argument("--wait", action="store_true", help=wait)
+    watch = (
+        "until Ctrl-C, deploy each version that somebody makes candidate or champion, in the UI for example"
+    )
+    when.add_argument("--watch", action="store_true", help=watch)
     promote = verbs.add(_promote, mode=running)
     which = (
         "its number, as the MLflow UI shows it; or runs:/RUN_ID/NAME, models:/NAME/VERSION, models:/MODEL_ID"

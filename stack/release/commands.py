@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from stack.config import Config
@@ -57,6 +57,16 @@ def release(
             version = choose(registry, mode)
             served = deploy(registry, mode, version, interruption.check, unchecked=unchecked)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
+
+
+def watch(config: Config, named_mode: str | None) -> None:
+    """Deploy whatever `candidate` and `champion` are moved to, until Ctrl-C."""
+    interruption = Interruption()
+    mode = choose_mode(config, named_mode)
+    with _registry(config) as registry, suppress(KeyboardInterrupt):
+        from stack.release.watch import Watch
+
+        Watch(registry, mode).follow(interruption.check)
 
 
 def show_status(config: Config, *, json_wanted: bool) -> None:
