@@ -98,7 +98,8 @@ class Registry:
     def signature(self, number: str) -> ModelSignature | None:
         """Return the signature of a version, if it has one."""
         with self._asking():
-            return get_model_info(f"models:/{self.model_name}/{number}").signature
+            found: ModelSignature | None = get_model_info(f"models:/{self.model_name}/{number}").signature
+        return found
 
     def fetch(self, number: str, directory: Path) -> Path:
         """Download the version's files into a directory; return where they are."""

@@ -82,45 +82,6 @@ def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
     stack.assert_settled(before[1]["champion"])
 
 
-def test_a_version_that_the_gate_refuses_is_tagged_and_the_champion_goes_on(stack: Stack) -> None:
-    champion, versions = stack.aliases()["champion"], stack.versions()
-    up = strict(stack).script("up", f"--{stack.mode}", "--detach", check=False)
-    assert up.returncode == 1
-    assert f"the gate refused the version: {stack.model.metric} " in up.stderr
-    (refused,) = set(stack.versions()) - set(versions)
-    assert stack.version(refused).tags["gate"].startswith(f"refused: {stack.model.metric} ")
-    assert "candidate" not in stack.aliases()
-    stack.assert_settled(champion)
-    # The same again is refused again, and not trained again.
-    again = strict(stack).script("train", check=False)
-    assert again.returncode == 3
-    assert "the gate refused the version" in again.stderr
-    assert stack.versions() == [*versions, refused]
-
-
-def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack) -> None:
-    before, refused = stack.aliases()["champion"], stack.versions()[-1]
-    promoted = stack.script("promote", refused)
-    assert f"baking version {refused}" in promoted.stdout
-    assert stack.aliases() == {"champion": refused, "previous": before}
-    stack.assert_settled(refused)
-    strict(stack).script("train")  # what is champion by hand is not refused again
-    unknown = stack.script("promote", "999", check=False)
-    assert unknown.returncode == 1
-    assert f"no version 999 of {stack.model.name} is registered" in unknown.stderr
-    stack.assert_settled(refused)
-
-
-def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_deploy(stack: Stack) -> None:
-    before, target = stack.aliases()["champion"], stack.aliases()["previous"]
-    stack.client.set_registered_model_alias(stack.model.name, "champion", target)
-    status = stack.status()
-    assert status["disagreements"] == [f"version {before} is served, but the champion is {target}"]
-    stack.script("deploy")
-    assert stack.aliases() == {"champion": target, "previous": before}
-    stack.assert_settled(target)
-
-
 @pytest.fixture
 def logged(stack: Stack) -> Iterator[str]:
     """Log a model as a notebook would, with and without an input example; yield its run's URI."""
@@ -142,7 +103,8 @@ def wait(condition: Callable[[], bool]) -> None:
 def is_served(stack: Stack, version: str) -> bool:
     served = stack.status()["served"]
     answer = stack.post(json.dumps({"dataframe_split": ANIMALS.to_dict("split", index=False)}))
-    return served["version"] == version and answer.json() == {"predictions": ["frog", "whale"]}
+    assert answer.json() == {"predictions": ["frog", "whale"]}
+    return bool(served["version"] == version)
 
 
 def test_a_model_that_was_logged_elsewhere_is_checked_by_its_input_example_and_served(
@@ -205,6 +167,45 @@ def test_a_watching_deploy_serves_what_somebody_chooses_in_the_registry(stack: S
     assert f"version {chosen} of {stack.model.name} is served" in output
     stack.script("promote", before)
     stack.assert_settled(before)
+
+
+def test_a_version_that_the_gate_refuses_is_tagged_and_the_champion_goes_on(stack: Stack) -> None:
+    champion, versions = stack.aliases()["champion"], stack.versions()
+    up = strict(stack).script("up", f"--{stack.mode}", "--detach", check=False)
+    assert up.returncode == 1
+    assert f"the gate refused the version: {stack.model.metric} " in up.stderr
+    (refused,) = set(stack.versions()) - set(versions)
+    assert stack.version(refused).tags["gate"].startswith(f"refused: {stack.model.metric} ")
+    assert "candidate" not in stack.aliases()
+    stack.assert_settled(champion)
+    # The same again is refused again, and not trained again.
+    again = strict(stack).script("train", check=False)
+    assert again.returncode == 3
+    assert "the gate refused the version" in again.stderr
+    assert stack.versions() == [*versions, refused]
+
+
+def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack) -> None:
+    before, refused = stack.aliases()["champion"], stack.versions()[-1]
+    promoted = stack.script("promote", refused)
+    assert f"baking version {refused}" in promoted.stdout
+    assert stack.aliases() == {"champion": refused, "previous": before}
+    stack.assert_settled(refused)
+    strict(stack).script("train")  # what is champion by hand is not refused again
+    unknown = stack.script("promote", "999", check=False)
+    assert unknown.returncode == 1
+    assert f"no version 999 of {stack.model.name} is registered" in unknown.stderr
+    stack.assert_settled(refused)
+
+
+def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_deploy(stack: Stack) -> None:
+    before, target = stack.aliases()["champion"], stack.aliases()["previous"]
+    stack.client.set_registered_model_alias(stack.model.name, "champion", target)
+    status = stack.status()
+    assert status["disagreements"] == [f"version {before} is served, but the champion is {target}"]
+    stack.script("deploy")
+    assert stack.aliases() == {"champion": target, "previous": before}
+    stack.assert_settled(target)
 
 
 def test_a_change_in_the_code_makes_one_new_version(stack: Stack, installed_clone: Path) -> None:

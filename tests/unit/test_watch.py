@@ -76,7 +76,7 @@ def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) ->
         is_busy = True
 
         @contextmanager
-        def exclusive(self) -> Iterator[None]:  # type: ignore[override]
+        def exclusive(self) -> Iterator[None]:
             if self.is_busy:
                 raise StackError("another deployment is running")
             yield
