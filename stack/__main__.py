@@ -76,17 +76,30 @@ def _deploy(arguments: argparse.Namespace) -> None:
     If there is no candidate, serve the champion, even if somebody set it in the MLflow UI.
     """
     from stack.config import load_config
-    from stack.release.commands import release
+    from stack.release.commands import release, watch
 
-    release(load_config(), arguments.mode, lambda *_: None, wait=arguments.wait)
+    if arguments.watch:
+        watch(load_config(), arguments.mode)
+    else:
+        release(load_config(), arguments.mode, lambda *_: None, wait=arguments.wait)
 
 
 def _promote(arguments: argparse.Namespace) -> None:
-    """Make any registered version the champion: bake it, check its answers, serve it."""
+    """Make any registered version the champion: bake it, check its answers, serve it.
+
+    A version that was not trained here must give the answers to its input example that the model gives when
+    MLflow loads it. A URI is registered first, as a version of MODEL_NAME.
+    """
     from stack.config import load_config
     from stack.release.commands import release
 
-    release(load_config(), arguments.mode, lambda *_: arguments.version)
+    named = arguments.version
+    release(
+        load_config(),
+        arguments.mode,
+        lambda registry, _: named if named.isdigit() else registry.register(named),
+        unchecked=arguments.unchecked,
+    )
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
@@ -191,9 +204,19 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train although nothing has changed")
     deploy = verbs.add(_deploy, mode=running)
     wait = "wait for the tracking server, and for the end of a training that `up` has started"
-    deploy.add_argument("--wait", action="store_true", help=wait)
+    when = deploy.add_mutually_exclusive_group()
+    when.add_argument("--wait", action="store_true", help=wait)
+    watch = (
+        "until Ctrl-C, deploy each version that somebody makes candidate or champion, in the UI for example"
+    )
+    when.add_argument("--watch", action="store_true", help=watch)
     promote = verbs.add(_promote, mode=running)
-    promote.add_argument("version", metavar="VERSION", help="its number, as the MLflow UI shows it")
+    which = (
+        "its number, as the MLflow UI shows it; or runs:/RUN_ID/NAME, models:/NAME/VERSION, models:/MODEL_ID"
+    )
+    promote.add_argument("version", metavar="VERSION", help=which)
+    unchecked = "compare its answers with nothing; see only that it loads, and refuses wrong requests"
+    promote.add_argument("--unchecked", action="store_true", help=unchecked)
     verbs.add(_rollback, mode=running)
     status = verbs.add(_status)
     status.add_argument("--json", action="store_true", help="print JSON")

@@ -14,6 +14,7 @@ from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
+from stack.modes.mode import LOG_LINES
 from stack.modes.owner import check_owner
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
@@ -21,7 +22,6 @@ from stack.wait import wait_until
 SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
 VERSION = ["docker", "compose", "version", "--short"]
-LOG_LINES = 20
 _SOON = timedelta(seconds=30)
 _LOOK_EVERY = 1.0  # seconds
 

@@ -16,14 +16,7 @@ from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
 from stack.modes.build_error import BAKING, docker_error
-from stack.modes.compose import (
-    LOG_LINES,
-    SERVICES,
-    VERSION,
-    compose_command,
-    service_containers,
-    trial_name,
-)
+from stack.modes.compose import SERVICES, VERSION, compose_command, service_containers, trial_name
 from stack.modes.engine import (
     Lock,
     container_log,
@@ -35,7 +28,7 @@ from stack.modes.engine import (
     watch,
 )
 from stack.modes.memory import is_free
-from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.mode import LOG_LINES, Check, Served, Service, answer_command, nothing, told_by_model
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -44,6 +37,8 @@ _BEGUN_WITHIN = 10  # seconds
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
+# Where build-docker puts the model in an image.
+_MODEL = "/opt/ml/model"
 
 
 def base_image(config: Config) -> str:
@@ -99,6 +94,27 @@ def lock_command(config: Config) -> list[str]:
     return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
 
+def answering_name(config: Config) -> str:
+    """Name the container in which a model answers its own input example."""
+    return f"{config.project}-answering"
+
+
+def answering_command(config: Config) -> list[str]:
+    """Build the command line that makes this container: it reaches nothing, and is not started yet.
+
+    The values of the model's own variables come from the environment of the command.
+    """
+    confined = ("--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
+    options = (
+        "--interactive",
+        "--pull=never",
+        *confined,
+        *(f"--env={it}" for it in config.model_environment),
+    )
+    name, model = f"--name={answering_name(config)}", answer_command("python", _MODEL)
+    return ["docker", "create", *options, name, base_image(config), *model]
+
+
 def compose_environment(config: Config, version: str, image_id: str = "") -> dict[str, str]:
     """Return the values that docker-compose.yml fills in, for one version of the model."""
     return {
@@ -122,6 +138,26 @@ class Docker:
     def starts_beside(self) -> bool:
         """Not here: only one container can have a published port."""
         return False
+
+    def answer(self, model: Path, request: str) -> str:
+        """Return what the model in a directory answers, by `mlflow models predict` in a container."""
+        name = answering_name(self.config)
+        let_all_read(model)
+        run(["docker", "rm", "--force", name])
+        try:
+            for command in (
+                answering_command(self.config),
+                ["docker", "cp", f"{model}/.", f"{name}:{_MODEL}"],
+            ):
+                made = run(command, self.config.model_environment)
+                if made.returncode != 0:
+                    raise StackError(f"can't make a container: {made.stderr.strip()}")
+            done = run(["docker", "start", "--attach", "--interactive", name], stdin=request)
+        finally:
+            run(["docker", "rm", "--force", name])
+        if done.returncode != 0:
+            raise told_by_model(done.returncode, done.stderr)
+        return done.stdout
 
     def bake(self, version: str) -> None:
         """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete.

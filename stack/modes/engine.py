@@ -18,12 +18,15 @@ from stack.modes.engine_error import engine_error
 from stack.wait import wait_until
 
 
-def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], environment: Mapping[str, str] | None = None, *, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with more environment variables; its output is kept."""
     # In a session of its own, it does not get the terminal's Ctrl-C: a switch is finished or undone.
     return subprocess.run(
         command,
         env={**os.environ, **(environment or {})},
+        input=stdin,
         capture_output=True,
         text=True,
         start_new_session=True,

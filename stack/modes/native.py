@@ -6,7 +6,11 @@ for each baked version, logs/, and run/ with the locks of the processes.
 
 import hashlib
 import math
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +23,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from stack.config import Config
 from stack.errors import LockedError, StackError, TrackingError
 from stack.modes import model_servers
-from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.mode import Check, Served, Service, answer_command, nothing, told_by_model
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.preflight import check_home_owner
-from stack.modes.processes import Process
+from stack.modes.processes import Process, part_environment
 from stack.wait import wait_until
 
 
@@ -55,6 +59,24 @@ class Native:
     def model_directory(self, version: str) -> Path:
         """Return where the version's baked files lie."""
         return self._models / version
+
+    def answer(self, model: Path, request: str) -> str:
+        """Return what the model in a directory answers, by `mlflow models predict`."""
+        with tempfile.TemporaryDirectory() as directory:
+            done = subprocess.run(
+                answer_command(sys.executable, str(model)),
+                input=request,
+                env=part_environment(
+                    os.environ, **self.config.model_environment, MLFLOW_DISABLE_TELEMETRY="true"
+                ),
+                cwd=directory,
+                capture_output=True,
+                text=True,
+                start_new_session=True,
+            )
+        if done.returncode != 0:
+            raise told_by_model(done.returncode, done.stderr)
+        return done.stdout
 
     def bake(self, version: str) -> None:
         """Fetch the version's files; they get their final place when they are complete.

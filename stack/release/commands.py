@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from stack.config import Config
@@ -29,10 +29,18 @@ _LOCKED_FOR = 10
 ChooseVersion = Callable[["Registry", Mode], str | None]
 
 
-def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wait: bool = False) -> None:
+def release(
+    config: Config,
+    named_mode: str | None,
+    choose: ChooseVersion,
+    *,
+    wait: bool = False,
+    unchecked: bool = False,
+) -> None:
     """Serve the version that ``choose`` returns; if it returns None, the candidate or the champion.
 
-    ``wait`` is for a tracking server and a training that `up` has started at the same time.
+    ``wait`` is for a tracking server and a training that `up` has started at the same time. ``unchecked`` as
+    in `deploy`.
 
     Raises:
         StackError: if it is not served at the end; see `deploy`.
@@ -47,8 +55,19 @@ def release(config: Config, named_mode: str | None, choose: ChooseVersion, *, wa
         else:
             lock.enter_context(mode.exclusive())
         with _registry(config) as registry:
-            served = deploy(registry, mode, choose(registry, mode), interruption.check)
+            version = choose(registry, mode)
+            served = deploy(registry, mode, version, interruption.check, unchecked=unchecked)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
+
+
+def watch(config: Config, named_mode: str | None) -> None:
+    """Deploy whatever `candidate` and `champion` are moved to, until Ctrl-C."""
+    interruption = Interruption()
+    mode = choose_mode(config, named_mode)
+    with _registry(config) as registry, suppress(KeyboardInterrupt):
+        from stack.release.watch import Watch
+
+        Watch(registry, mode).follow(interruption.check)
 
 
 def show_status(config: Config, *, json_wanted: bool) -> None:

@@ -26,12 +26,17 @@ _TAG_LENGTH = 5000
 
 
 def deploy(
-    registry: "Registry", mode: Mode, version: str | None = None, check: Callable[[], None] = lambda: None
+    registry: "Registry",
+    mode: Mode,
+    version: str | None = None,
+    check: Callable[[], None] = lambda: None,
+    *,
+    unchecked: bool = False,
 ) -> str:
     """Make ``version`` the champion; by default the candidate or, if there is none, the champion again.
 
-    ``check`` is called just before the version is served; an exception of it ends the deployment there.
-    Returns the version.
+    ``check`` is called just before the version is served; an exception of it ends the deployment there. What
+    the version answers is not compared with anything if ``unchecked``. Returns the version.
 
     Raises:
         StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or fails to
@@ -54,7 +59,7 @@ def deploy(
     if before is not None and before != target and version is None:
         _resume(registry, mode, before)
     try:
-        _release(registry, mode, target, check)
+        _release(registry, mode, target, check, unchecked=unchecked)
     except TrackingError:
         if before not in (None, target) and mode.served() is None:  # it had to stop first
             with suppress(StackError):
@@ -105,10 +110,15 @@ def rollback_target(registry: "Registry", mode: Mode) -> str:
 
 
 def _release(
-    registry: "Registry", mode: Mode, version: str, check: Callable[[], None] = lambda: None
+    registry: "Registry",
+    mode: Mode,
+    version: str,
+    check: Callable[[], None] = lambda: None,
+    *,
+    unchecked: bool = False,
 ) -> None:
     """Bake, replay and serve the version, unless exactly that is served already."""
-    record = _bake(registry, mode, version)
+    record = _bake(registry, mode, version, unchecked=unchecked)
     if record is None and _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
     else:
@@ -144,18 +154,24 @@ def _serve(
         mode.serve(version, partial(_replay, registry, mode, version, record))
 
 
-def _bake(registry: "Registry", mode: Mode, version: str) -> "Record | None":
+def _bake(registry: "Registry", mode: Mode, version: str, *, unchecked: bool) -> "Record | None":
     """Bake the version; return the record to replay, or None if this very image has passed before.
 
     Raises:
-        StackError: if it can't be baked, or there is no record to replay.
+        StackError: if it can't be baked, or there is nothing to check it against.
 
     """
+    from stack.release.checks import record_of
+    from stack.release.replay import Record
+
     tags = registry.version(version).tags
-    baked = mode.image_id(version)
-    if baked and tags.get("image_id") == baked and tags.get("replay", "").startswith("passed"):
+    baked, replay = mode.image_id(version), tags.get("replay", "")
+    if baked and tags.get("image_id") == baked and replay.startswith(("passed", "unchecked")):
         return None
-    record = registry.record(version)
+    if unchecked or replay.startswith("unchecked"):  # as somebody has decided for this version
+        record = Record([], registry.signature(version))
+    else:
+        record = record_of(registry, mode, version)
     since = time.monotonic()
     print(f"baking version {version} of {registry.model_name}", flush=True)
     mode.bake(version)
@@ -173,7 +189,8 @@ def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", ur
         found = replay(url, record, timeout=config.server_timeout, queue=config.server_queue)
     except FailedInsideError as error:
         raise StackError(f"{error}. The end of its log:\n{mode.last_log()}") from error
-    registry.tag(version, image_id=mode.image_id(version), replay=f"passed: {found}")
+    how = "passed" if record.exchanges else "unchecked"
+    registry.tag(version, image_id=mode.image_id(version), replay=f"{how}: {found}")
     print(f"replayed in {time.monotonic() - since:.1f} s: {found}", flush=True)
 
 

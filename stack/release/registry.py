@@ -1,19 +1,23 @@
 """The registered model on the tracking server: its versions, their aliases and their tags."""
 
-import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import get_model_info
+from mlflow.models import ModelSignature, get_model_info
 
 from stack.errors import StackError, TrackingError
 from stack.release.replay import TOLERANCE, Exchange, Record
 
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
+_REPLAY = "replay.json"
+_URI = re.compile(r"(runs:/[^/]+/.+|models:/[^/@]+(/[0-9]+|@[^/@]+)?)")
 
 
 class Registry:
@@ -39,42 +43,69 @@ class Registry:
         with self._asking(missing):
             return self._client.get_model_version(self.model_name, number)
 
+    def register(self, uri: str) -> str:
+        """Register the model at a runs:/ or models:/ URI; return the number of the new version.
+
+        A version of this registered model stays what it is.
+
+        Raises:
+            StackError: if it is no such URI, or names no model.
+
+        """
+        if not _URI.fullmatch(uri):
+            raise StackError(
+                f"no version to promote: expected its number, runs:/RUN_ID/NAME, models:/NAME/VERSION or"
+                f" models:/MODEL_ID, found {uri!r}"
+            )
+        name, _, alias = uri.removeprefix("models:/").partition("@")
+        with self._asking(f"there is no model {uri}; the MLflow UI shows those that are, under Models"):
+            if alias:
+                uri = f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
+            if uri.startswith(f"models:/{self.model_name}/"):
+                return uri.rpartition("/")[2]
+            registered = mlflow.register_model(uri, self.model_name, await_registration_for=None)
+        return str(registered.version)
+
     def deployed(self) -> dict[str, str]:
         """Return when each version that has been champion last became champion."""
         with self._asking():
             found = self._client.search_model_versions(f"name='{self.model_name}'")
-        return {
-            str(version.version): version.tags["deployed_at"]
-            for version in found
-            if "deployed_at" in version.tags
-        }
+        return {str(of.version): of.tags["deployed_at"] for of in found if _was_deployed(of)}
 
-    def record(self, number: str) -> Record:
-        """Return what the version's run holds for a replay.
+    def held_out(self, number: str) -> Record | None:
+        """Return the held-out rows with their answers that the workflow logged when it trained the version.
 
-        Raises:
-            StackError: if it is not there, or the version has no signature.
-
+        None if somebody else has logged it, or if its run was deleted for good. A copy of a version has that
+        version's run and tags.
         """
         found = self.version(number)
-        what = f"version {number} of {self.model_name}"
-        with self._asking():
-            signature = get_model_info(f"models:/{self.model_name}/{number}").signature
-        if signature is None or signature.inputs is None:
-            raise StackError(f"{what} has no signature; pass signature=... to log_model and train again")
+        if not found.run_id or "fingerprint" not in found.tags:
+            return None
         try:
-            if not found.run_id:
-                raise StackError(f"{what} has no run")
-            text = mlflow.artifacts.load_text(f"runs:/{found.run_id}/replay.json")
-        except (MlflowException, StackError) as error:
-            raise StackError(
-                f"{what} can't be checked: its run has no replay.json, the held-out rows with their answers"
-                f" ({error}); train again with ./scripts/train, which logs that file"
-            ) from error
-        replay = json.loads(text)
+            files = [file.path for file in self._client.list_artifacts(found.run_id)]
+            if _REPLAY not in files:
+                return None
+            replay = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{_REPLAY}")
+            signature = self.signature(number)
+        except MlflowException as error:
+            if error.error_code == _MISSING:
+                return None
+            raise TrackingError.because(self._client.tracking_uri, error) from error
         # Before there were several, the file held one exchange and nothing else.
         exchanges = [Exchange(**found) for found in replay.get("exchanges", [replay])]
         return Record(exchanges, signature, replay.get("tolerance", TOLERANCE))
+
+    def signature(self, number: str) -> ModelSignature | None:
+        """Return the signature of a version, if it has one."""
+        with self._asking():
+            found: ModelSignature | None = get_model_info(f"models:/{self.model_name}/{number}").signature
+        return found
+
+    def fetch(self, number: str, directory: Path) -> Path:
+        """Download the version's files into a directory; return where they are."""
+        with self._asking(f"the tracking server has no files for version {number} of {self.model_name}"):
+            uri = f"models:/{self.model_name}/{number}"
+            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(directory)))
 
     def set_alias(self, alias: str, number: str) -> None:
         """Let the alias name that version."""
@@ -107,3 +138,9 @@ class Registry:
             if missing and error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
                 raise StackError(missing) from error
             raise TrackingError.because(self._client.tracking_uri, error) from error
+
+
+def _was_deployed(version: ModelVersion) -> bool:
+    """Whether this stack has deployed it; a copy has the tags of the version that it was made of."""
+    at = version.tags.get("deployed_at")
+    return at is not None and datetime.fromisoformat(at).timestamp() >= version.creation_timestamp // 1000

@@ -1,4 +1,4 @@
-"""The check of a baked model: it must answer over HTTP as the trained model answered in its own process."""
+"""The check of a baked model: it must answer over HTTP as the model answered in a process of its own."""
 
 import json
 import math
@@ -28,29 +28,44 @@ _NO_TEXT = (DataType.integer, DataType.long, DataType.float, DataType.double, Da
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request, and what the model answered to each of its rows; ``first`` is the first one's number."""
+    """A request, and what the model answered to each of its rows; ``first`` is the first one's number.
+
+    The rows are held-out ones of a training or, if ``is_example``, the input example of the model. The answer
+    to that may be anything that JSON can hold.
+    """
 
     request: dict[str, Any]
-    answers: list[Any]
+    answers: Any
     first: int = 0
+    is_example: bool = False
 
     def __str__(self) -> str:
         """Name the rows."""
+        if self.is_example:
+            return "the input example"
         last = self.first + len(self.answers) - 1
         return f"held-out row {last}" if last == self.first else f"held-out rows {self.first} to {last}"
+
+    @property
+    def answered(self) -> str:
+        """Say where the model answered it."""
+        return "in a process of its own" if self.is_example else "in training"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the training logged with its run: requests, what the model answered, and how exact that is."""
+    """What a version is checked against: requests, what the model answered, and how exact that is.
+
+    Without exchanges, only wrong requests are left to check.
+    """
 
     exchanges: list[Exchange]
-    signature: ModelSignature
+    signature: ModelSignature | None
     tolerance: float = TOLERANCE
 
 
 class FailedInsideError(StackError):
-    """The model failed on a request that it answered in training; the log of the model server says how."""
+    """The model failed on a request that it answered before; the log of the model server says how."""
 
 
 def replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
@@ -79,11 +94,23 @@ def replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
         status = ask(url, body, timeout=timeout).status_code
         if not 400 <= status < 500:
             raise StackError(f"it answered a request with {what} with status {status}, expected 4xx")
-    rows = {exchange.first + row for exchange in record.exchanges for row in range(len(exchange.answers))}
-    found = f"{len(rows)} answers equal, {len(wrong)} wrong requests refused"
+    found = f"{len(wrong)} wrong requests refused"
+    if record.exchanges:
+        found = f"{_counted(record.exchanges)} equal, {found}"
     if depends_on_batch(record):
         found += "; the answer to a row depends on the rows beside it, as in training"
     return found
+
+
+def _counted(exchanges: list[Exchange]) -> str:
+    """Say how many different rows have answers, and whether they are of the input example."""
+    rows = {exchange.first + row for exchange in exchanges for row in range(len(_listed(exchange.answers)))}
+    answers = "1 answer" if len(rows) == 1 else f"{len(rows)} answers"
+    return f"{answers} to the input example" if exchanges[0].is_example else answers
+
+
+def _listed(answers: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    return answers if isinstance(answers, list) else [answers]
 
 
 def _ask_at_once(url: str, record: Record, timeout: int, clients: int) -> None:
@@ -107,24 +134,45 @@ def _ask_at_once(url: str, record: Record, timeout: int, clients: int) -> None:
 
 
 def _check(answer: requests.Response, exchange: Exchange, tolerance: float) -> None:
-    """Raise StackError unless the server answered as the trained model did."""
+    """Raise StackError unless the server answered as the model did."""
     if answer.status_code != 200:
         raise _refused(answer, exchange)
+    answers = predictions(answer.text)
+    if isinstance(answers, list) != isinstance(exchange.answers, list):
+        held = "no list" if isinstance(exchange.answers, list) else "a list"
+        raise StackError(f"its answer holds {held} of predictions: {_shortened(answer.text)}")
+    answers, expected = _listed(answers), _listed(exchange.answers)
+    if len(answers) != len(expected):
+        raise StackError(f"it gave {len(answers)} answers to {len(expected)} rows")
+    for row, pair in enumerate(zip(answers, expected, strict=True), exchange.first):
+        if not equal(*pair, tolerance):
+            raise _differs(exchange, row, *pair)
+
+
+def predictions(body: str) -> Any:  # noqa: ANN401 - JSON
+    """Return what an answer holds: its predictions or, if it has no such key, as a chat's answer, all of it.
+
+    None if it is not JSON.
+    """
     try:
-        answers = answer.json()["predictions"]
-    except (ValueError, KeyError, TypeError):
-        answers = None
-    if not isinstance(answers, list):
-        raise StackError(f"its answer holds no list of predictions: {_shortened(answer.text)}")
-    if len(answers) != len(exchange.answers):
-        raise StackError(f"it gave {len(answers)} answers to {len(exchange.answers)} rows")
-    for row, (found, expected) in enumerate(zip(answers, exchange.answers, strict=True), exchange.first):
-        if not equal(found, expected, tolerance):
-            alone = "alone" if len(answers) == 1 else f"among {len(answers)} rows"
-            raise StackError(
-                f"its answer differs from the trained model's: held-out row {row}, asked {alone}, expected"
-                f" {_shortened(json.dumps(expected))}, found {_shortened(json.dumps(found))}"
-            )
+        found = json.loads(body, parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    return found["predictions"] if isinstance(found, dict) and "predictions" in found else found
+
+
+def _differs(exchange: Exchange, row: int, found: Any, expected: Any) -> StackError:  # noqa: ANN401
+    """Return the error for a wrong answer."""
+    if exchange.is_example:
+        whose, where = "that of the model in a process of its own", f"the input example, row {row}"
+    else:
+        rows = len(_listed(exchange.answers))
+        alone = "alone" if rows == 1 else f"among {rows} rows"
+        whose, where = "the trained model's", f"held-out row {row}, asked {alone}"
+    return StackError(
+        f"its answer differs from {whose}: {where}, expected {_shortened(json.dumps(expected))}, found"
+        f" {_shortened(json.dumps(found))}"
+    )
 
 
 def _refused(answer: requests.Response, exchange: Exchange) -> StackError:
@@ -137,15 +185,16 @@ def _refused(answer: requests.Response, exchange: Exchange) -> StackError:
             f"it took too long for {exchange}: {said}; make predict faster, or raise SERVER_TIMEOUT"
         )
     if answer.status_code >= 500:
-        return FailedInsideError(f"the model failed on {exchange}, which it answered in training")
+        return FailedInsideError(f"the model failed on {exchange}, which it answered {exchange.answered}")
     return StackError(
-        f"it refused {exchange} with status {answer.status_code}: {said}; in training, the model answered"
+        f"it refused {exchange} with status {answer.status_code}: {said}; {exchange.answered}, the model"
+        " answered"
     )
 
 
 def depends_on_batch(record: Record) -> bool:
     """Whether, in training, a row that was asked alone got another answer than among other rows."""
-    exchanges = [exchange for exchange in record.exchanges if "params" not in exchange.request]
+    exchanges = [of for of in record.exchanges if "params" not in of.request and not of.is_example]
     alone = {exchange.first: exchange.answers[0] for exchange in exchanges if len(exchange.answers) == 1}
     return any(
         not equal(found, alone[row], max(record.tolerance, 1e-4))
@@ -183,10 +232,11 @@ def wrong_requests(record: Record) -> Iterator[tuple[str, str]]:
     """Make requests that break the signature, so a server must refuse them: what is wrong, and the body."""
     yield "broken JSON", "{"
     yield "an unknown key", json.dumps({"rows": []})
-    split = record.exchanges[0].request.get("dataframe_split")
-    if split is None or not record.signature.inputs.has_input_names():
+    split = record.exchanges[0].request.get("dataframe_split") if record.exchanges else None
+    inputs = record.signature.inputs if record.signature else None
+    if split is None or inputs is None or not inputs.has_input_names():
         return
-    for column in record.signature.inputs.inputs:
+    for column in inputs.inputs:
         if not column.required or column.name not in split["columns"]:
             continue
         yield f"no column {column.name!r}", _changed(split, column.name, None)

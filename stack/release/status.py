@@ -24,6 +24,7 @@ class Status:
     served: Served | None
     run_id: str | None
     metric: str | None
+    replay: str | None
     aliases: dict[str, str]
     disagreements: list[str]
 
@@ -50,7 +51,9 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
             found += disagreements(registry.model_name, served, aliases, tags)
         except StackError as error:
             found.append(str(error))
-    return Status(services, registry.model_name, served, run_id, tags.get("metric"), aliases, found)
+    return Status(
+        services, registry.model_name, served, run_id, tags.get("metric"), tags.get("replay"), aliases, found
+    )
 
 
 def disagreements(
@@ -73,7 +76,7 @@ def disagreements(
             f"image {served.image_id or '(none)'} is served, expected"
             f" {tags.get('image_id', '(none)')}, which passed the replay"
         )
-    elif not tags.get("replay", "").startswith("passed"):
+    elif not tags.get("replay", "").startswith(("passed", "unchecked")):
         found.append(
             f"version {served.version} is served, but its replay {tags.get('replay', 'was not done')}"
         )
@@ -93,6 +96,7 @@ def as_text(status: Status) -> str:
             f"  run     {status.run_id or '-'}",
             f"  image   {served.image_id or '-'}",
             f"  metric  {status.metric or '-'}",
+            f"  replay  {status.replay or '-'}",
         ]
     else:
         lines.append("served    nothing")

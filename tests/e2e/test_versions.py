@@ -1,10 +1,21 @@
 """From a run to the champion and back, in both modes, with both models; each test goes on from the last."""
 
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from stack.wait import wait_until
 from tests.e2e.stacks import Stack
 
+ANIMALS = pd.DataFrame({"size": [1.0, 30.0]})
 IMPOSSIBLE = {"accuracy": "1.01", "mean_absolute_error": "0.001"}
 
 
@@ -69,6 +80,93 @@ def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
     assert "is served" in stack.deployment_log()
     assert "baking" not in stack.deployment_log()
     stack.assert_settled(before[1]["champion"])
+
+
+@pytest.fixture
+def logged(stack: Stack) -> Iterator[str]:
+    """Log a model as a notebook would, with and without an input example; yield its run's URI."""
+    classifier = LogisticRegression().fit(ANIMALS, ["frog", "whale"])
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(stack.tracking_url)
+    mlflow.set_experiment("notebook")
+    with mlflow.start_run() as run:
+        mlflow.sklearn.log_model(classifier, name="animals", input_example=ANIMALS)
+        mlflow.sklearn.log_model(classifier, name="bare")
+    yield f"runs:/{run.info.run_id}"
+    mlflow.set_tracking_uri(before)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    wait_until(lambda: None if condition() else "not yet", timeout=120, interval=0.5)
+
+
+def is_served(stack: Stack, version: str) -> bool:
+    served = stack.status()["served"]
+    answer = stack.post(json.dumps({"dataframe_split": ANIMALS.to_dict("split", index=False)}))
+    assert answer.json() == {"predictions": ["frog", "whale"]}
+    return bool(served["version"] == version)
+
+
+def test_a_model_that_was_logged_elsewhere_is_checked_by_its_input_example_and_served(
+    stack: Stack, logged: str
+) -> None:
+    before = stack.aliases()["champion"]
+    stack.script("promote", f"{logged}/animals")
+    version = stack.versions()[-1]
+    replay = stack.version(version).tags["replay"]
+    assert replay.startswith("passed: 2 answers to the input example equal, ")
+    assert stack.status()["replay"] == replay
+    assert is_served(stack, version)
+    # It is nothing that the trainer has trained, so that trains nothing anew.
+    stack.script("up", f"--{stack.mode}", "--detach")
+    assert stack.versions()[-1] == version
+    assert is_served(stack, version)
+    stack.script("promote", before)
+
+
+def test_a_model_without_an_input_example_is_served_if_somebody_says_so(stack: Stack, logged: str) -> None:
+    before = stack.aliases()["champion"]
+    refused = stack.script("promote", f"{logged}/bare", check=False)
+    version = stack.versions()[-1]
+    assert refused.returncode == 1
+    assert f"promote: version {version} of {stack.model.name} can't be checked" in refused.stderr
+    assert "can't be checked" in stack.version(version).tags["failure"]
+    stack.assert_settled(before)
+    stack.script("promote", version, "--unchecked")
+    assert stack.version(version).tags["replay"] == "unchecked: 2 wrong requests refused"
+    assert is_served(stack, version)
+    stack.script("rollback")
+    stack.assert_settled(before)
+
+
+def test_a_watching_deploy_serves_what_somebody_chooses_in_the_registry(stack: Stack, logged: str) -> None:
+    before = stack.aliases()["champion"]
+    watching = subprocess.Popen(
+        ["./scripts/deploy", "--watch"],
+        cwd=stack.checkout,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        chosen = mlflow.register_model(f"{logged}/animals", stack.model.name).version
+        stack.client.set_registered_model_alias(stack.model.name, "candidate", chosen)
+        wait(lambda: stack.aliases().get("champion") == chosen)
+        assert is_served(stack, chosen)
+        wrong = mlflow.register_model(f"{logged}/bare", stack.model.name).version
+        stack.client.set_registered_model_alias(stack.model.name, "champion", wrong)
+        wait(lambda: "can't be checked" in stack.version(wrong).tags.get("failure", ""))
+        wait(lambda: stack.aliases()["champion"] == chosen)
+        assert is_served(stack, chosen)
+    finally:
+        watching.send_signal(signal.SIGINT)
+        output, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0, output
+    assert f"version {chosen} of {stack.model.name} is served" in output
+    stack.script("promote", before)
+    stack.assert_settled(before)
 
 
 def test_a_version_that_the_gate_refuses_is_tagged_and_the_champion_goes_on(stack: Stack) -> None:

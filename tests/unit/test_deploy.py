@@ -1,12 +1,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from stack.config import load_config
@@ -45,6 +47,7 @@ class World:
     tracking_dies: bool = False
     steps_left: int | None = None
     is_gone: bool = False
+    created: dict[str, datetime] = field(default_factory=dict)
 
     def step(self) -> None:
         if self.steps_left is not None:
@@ -87,7 +90,8 @@ class FakeClient:
         if version not in self.world.tags:
             raise MlflowException(f"no {version}", error_code=RESOURCE_DOES_NOT_EXIST)
         tags = [ModelVersionTag(key, value) for key, value in self.world.tags[version].items()]
-        return ModelVersion(name, version, 0, tags=tags)
+        created = self.world.created.get(version, datetime(2020, 1, 1, tzinfo=UTC))
+        return ModelVersion(name, version, int(created.timestamp() * 1000), tags=tags)
 
     def search_model_versions(self, _filter: str) -> list[ModelVersion]:
         return [self.get_model_version("iris", version) for version in self.world.tags]
@@ -110,10 +114,12 @@ class FakeRegistry(Registry):
         super().__init__(client or FakeClient(world), "iris")  # type: ignore[arg-type]
         self.world = world
 
-    def record(self, number: str) -> Record:
+    def held_out(self, number: str) -> Record | None:
         self.version(number)
-        exchange = Exchange({"world": self.world, "version": number}, [])
-        return Record([exchange], None)  # type: ignore[arg-type]
+        return Record([Exchange({"world": self.world, "version": number}, [])], None)
+
+    def signature(self, _number: str) -> ModelSignature | None:
+        return None
 
 
 class FakeMode:
@@ -136,6 +142,9 @@ class FakeMode:
 
     def image_id(self, version: str) -> str:
         return self.world.images.get(version, "")
+
+    def answer(self, model: Path, request: str) -> str:  # noqa: ARG002
+        raise AssertionError("a version with held-out rows is checked by these")
 
     def bake(self, version: str) -> None:
         self.world.done.append(f"bake {version}")
@@ -225,6 +234,8 @@ def run(world: World, version: str | None = None, **options: Any) -> str:  # noq
 
 
 def fake_replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
+    if not record.exchanges:
+        return "2 wrong requests refused"
     world, version = record.exchanges[0].request["world"], record.exchanges[0].request["version"]
     assert (timeout, queue) == (7, 3)
     assert url == version
@@ -531,6 +542,31 @@ def test_any_registered_version_can_be_promoted_and_a_waiting_candidate_stays_on
     run(world, "1")
     assert world.aliases == {"champion": "1", "previous": "3", "candidate": "4"}
     assert_settled(world, "1")
+
+
+def test_a_version_that_is_promoted_unchecked_is_tagged_so_and_stays_so() -> None:
+    world = served_world("1", candidate="2")
+    world.wrong = ("2",)
+    run(world, "2", unchecked=True)
+    assert world.tags["2"]["replay"] == "unchecked: 2 wrong requests refused"
+    assert world.aliases["champion"] == world.served == "2"
+    world.images["2"] = "image on another base"
+    run(world)
+    assert world.tags["2"]["image_id"] == world.images["2"] == "image 2"
+    assert world.tags["2"]["replay"].startswith("unchecked")
+    run(world, "1")
+    run(world, rollback_target(FakeRegistry(world), FakeMode(world)))
+    assert world.served == "2"
+    assert world.done.count("bake 2") == 2
+
+
+def test_a_version_that_was_copied_with_its_tags_has_not_been_live() -> None:
+    world = served_world("1")
+    world.tags["2"] = {**world.tags["1"], "deployed_at": "2030-01-01T00:00:00+00:00"}
+    world.created["2"] = datetime(2030, 1, 2, tzinfo=UTC)
+    world.served = None
+    run(world)
+    assert world.done == ["serve 1"]
 
 
 def test_a_version_that_is_not_registered_can_not_be_promoted() -> None:

@@ -197,6 +197,63 @@ def test_each_row_must_have_its_answer(server: ModelServer, answers: list[Any]) 
         ask(server)
 
 
+# The input example
+
+
+def example(answers: object) -> Record:
+    return replace(RECORD, exchanges=[Exchange(BATCH.request, answers, is_example=True)])
+
+
+@pytest.mark.parametrize(
+    ("answers", "counted"),
+    [(ANSWERS, "2 answers"), (ANSWERS[:1], "1 answer"), ("a text", "1 answer"), ({"a": 1.5}, "1 answer")],
+    ids=["rows", "a row", "text", "an object"],
+)
+def test_the_answer_to_an_input_example_may_be_anything(
+    server: ModelServer,
+    answers: object,
+    counted: str,
+) -> None:
+    server.answers[json.dumps(BATCH.request).encode()] = answers
+    assert ask(server, example(answers)) == f"{counted} to the input example equal, 5 wrong requests refused"
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "says"),
+    [
+        (["frog"], ["toad"], r'process of its own: the input example, row 0, expected "frog", found "toad"'),
+        (["frog"], ["frog", "toad"], "it gave 2 answers to 1 rows"),
+        (["frog"], "frog", "its answer holds no list of predictions"),
+        ("frog", ["frog"], "its answer holds a list of predictions"),
+        ({"a": 1.5}, {"a": 2.5}, r'row 0, expected {"a": 1.5}, found {"a": 2.5}'),
+    ],
+    ids=["value", "rows", "no list", "a list", "object"],
+)
+def test_a_wrong_answer_to_an_input_example_is_told(
+    server: ModelServer,
+    expected: object,
+    found: object,
+    says: str,
+) -> None:
+    server.answers[json.dumps(BATCH.request).encode()] = found
+    with pytest.raises(StackError, match=says):
+        ask(server, example(expected))
+
+
+def test_a_refused_input_example_is_told_as_that(server: ModelServer) -> None:
+    server.status = 400
+    says = "refused the input example with status 400: .*; in a process of its own, the model answered"
+    with pytest.raises(StackError, match=says):
+        ask(server, example(ANSWERS))
+
+
+def test_without_anything_to_compare_with_wrong_requests_are_refused(server: ModelServer) -> None:
+    assert ask(server, Record([], None)) == "2 wrong requests refused"
+    server.accepts = b"{"
+    with pytest.raises(StackError, match="a request with broken JSON with status 200"):
+        ask(server, Record([], None))
+
+
 # Several clients at once
 
 

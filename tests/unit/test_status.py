@@ -24,7 +24,9 @@ UP = [
     Service("deploy", False, "not there", None),
     Service("serving", True, "healthy", NOON),
 ]
-STATUS = Status(UP, "iris", SERVED, "run1", "accuracy 0.97", {"champion": "2", "previous": "1"}, [])
+STATUS = Status(
+    UP, "iris", SERVED, "run1", "accuracy 0.97", RIGHT["replay"], {"champion": "2", "previous": "1"}, []
+)
 
 
 class FakeRegistry(Registry):
@@ -53,6 +55,11 @@ def _tracking_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_healthy_champion_that_was_found_right_is_as_it_should_be() -> None:
     assert disagreements("iris", SERVED, {"champion": "2", "candidate": "3"}, RIGHT) == []
+
+
+def test_a_version_that_somebody_promoted_unchecked_is_as_it_should_be() -> None:
+    tags = RIGHT | {"replay": "unchecked: 2 wrong requests refused"}
+    assert disagreements("iris", SERVED, {"champion": "2"}, tags) == []
 
 
 def test_a_stack_that_was_never_deployed_to_is_as_it_should_be() -> None:
@@ -144,6 +151,7 @@ def test_the_text_says_what_is_served_and_that_all_agree() -> None:
         ["run", "run1"],
         ["image", "sha256:two"],
         ["metric", "accuracy", "0.97"],
+        ["replay", "passed:", "30", "answers", "equal"],
         ["aliases", "champion", "2,", "previous", "1"],
         ["all", "agree"],
     ]
@@ -175,6 +183,7 @@ def test_the_json_holds_everything_with_times_in_utc() -> None:
         "served": {"model_name": "iris", "version": "2", "image_id": "sha256:two", "is_healthy": True},
         "run_id": "run1",
         "metric": "accuracy 0.97",
+        "replay": "passed: 30 answers equal",
         "aliases": {"champion": "2", "previous": "1"},
         "disagreements": [],
         "agree": True,

@@ -773,4 +773,7 @@ def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tri
     last = ModelVersion("iris", "4", 0, tags=[ModelVersionTag(*tag) for tag in tags.items()])
     assert run._unchanged(client, last, RUN) == Verdict.parse(tags["gate"])
     assert client.aliases == aliases
+    client.aliases = {"candidate": "3"}  # as somebody may have chosen
+    run._unchanged(client, last, RUN)
+    assert client.aliases == {"candidate": "3"}
     assert "nothing has changed since version 4 of iris" in capsys.readouterr().out

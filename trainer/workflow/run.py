@@ -65,15 +65,13 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     if wait:
         wait_for_server(mlflow.get_tracking_uri())
     client = MlflowClient()
-    versions = client.search_model_versions(
-        f"name='{model_name}'", max_results=1, order_by=["version_number DESC"]
-    )
-    if versions and versions[0].tags.get("fingerprint") == mark and not force:
-        if last_run := _run_of(client, versions[0]):
-            return _unchanged(client, versions[0], last_run)
+    last = _last_trained(client, model_name)
+    if last is not None and last.tags["fingerprint"] == mark and not force:
+        if last_run := _run_of(client, last):
+            return _unchanged(client, last, last_run)
         print(
-            f"nothing has changed since version {versions[0].version} of {model_name} was trained, but its"
-            " run was deleted, so it is trained anew"
+            f"nothing has changed since version {last.version} of {model_name} was trained, but its run was"
+            " deleted, so it is trained anew"
         )
     _set_experiment(client, model_name)
     with mlflow.start_run() as run:
@@ -90,7 +88,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         trained.model.model_uri, model_name, tags=tags, await_registration_for=None
     )
     if trained.verdict.accepted:
-        client.set_registered_model_alias(model_name, "candidate", registered.version)
+        _set_candidate(client, registered)
     for name, value in trained.metrics.items():
         print(f"{name} on {len(data.held_out)} held-out rows: {value:.6g}")
     _tell(run)
@@ -99,6 +97,26 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         f" {'candidate' if trained.verdict.accepted else 'refused'}"
     )
     return trained.verdict
+
+
+def _last_trained(client: MlflowClient, model_name: str) -> ModelVersion | None:
+    """Return the newest version that was trained here, whatever else was registered since."""
+    versions = client.search_model_versions(f"name='{model_name}'", order_by=["version_number DESC"])
+    return next((version for version in versions if "fingerprint" in version.tags), None)
+
+
+def _set_candidate(client: MlflowClient, version: ModelVersion) -> None:
+    """Let `candidate` name the version; say so if it named another, which somebody may have chosen."""
+    before = _candidate(client, version.name)
+    client.set_registered_model_alias(version.name, "candidate", version.version)
+    if before is not None:
+        print(f"version {before} was the candidate until now; to serve that one: ./scripts/promote {before}")
+
+
+def _candidate(client: MlflowClient, model_name: str) -> str | None:
+    """Return the version that `candidate` names, if any."""
+    number: str | None = client.get_registered_model(model_name).aliases.get("candidate")
+    return number
 
 
 def _tell(run: Run) -> None:
@@ -146,7 +164,8 @@ def _unchanged(client: MlflowClient, last: ModelVersion, run: Run) -> Verdict:
     if "deployed_at" in last.tags:
         return Verdict(True, "it has been champion")  # whatever the gate said: it was promoted
     verdict = Verdict.parse(last.tags["gate"])
-    if verdict.accepted and "failure" not in last.tags:  # the trainer was killed before it had set the alias
+    is_left = verdict.accepted and "failure" not in last.tags  # the trainer was killed before the alias
+    if is_left and _candidate(client, last.name) is None:
         client.set_registered_model_alias(last.name, "candidate", last.version)
     return verdict
 

@@ -1,0 +1,58 @@
+"""Follow the registry: a version that somebody makes candidate or champion there is deployed."""
+
+import math
+import sys
+from collections.abc import Callable
+
+from stack.errors import StackError
+from stack.modes.mode import Mode
+from stack.release.deploy import deploy
+from stack.release.registry import Registry
+from stack.wait import wait_until
+
+_EVERY = 2.0  # seconds
+_FOLLOWED = ("candidate", "champion")
+
+
+class Watch:
+    """Deploys when one of the two aliases names another version than before. A failure is printed."""
+
+    def __init__(self, registry: Registry, mode: Mode) -> None:
+        """Nothing has been seen yet, so the first look deploys what is there."""
+        self._registry, self._mode = registry, mode
+        self._seen: dict[str, str] = {}
+        self._told = ""
+
+    def follow(self, check: Callable[[], None]) -> None:
+        """Look every two seconds, until ``check`` raises something."""
+        print(f"following the aliases of {self._registry.model_name}; to stop: Ctrl-C", flush=True)
+
+        def look() -> str:
+            self.look(check)
+            return "following"
+
+        wait_until(look, timeout=math.inf, on_wait=check, interval=_EVERY)
+
+    def look(self, check: Callable[[], None]) -> None:
+        """Deploy if an alias has moved; ``check`` as in `deploy`. What failed waits for the next move."""
+        try:
+            if self._aliases() != self._seen:
+                with self._mode.exclusive():
+                    self._deploy(check)
+            self._told = ""
+        except StackError as error:
+            if str(error) != self._told:  # a tracking server may be down for hours
+                self._told = str(error)
+                print(f"deploy: {error}", file=sys.stderr, flush=True)
+
+    def _deploy(self, check: Callable[[], None]) -> None:
+        self._seen = self._aliases()
+        try:
+            served = deploy(self._registry, self._mode, check=check)
+            print(f"version {served} of {self._registry.model_name} is served", flush=True)
+        finally:
+            self._seen = self._aliases()  # a deployment moves them, too
+
+    def _aliases(self) -> dict[str, str]:
+        aliases = self._registry.aliases()
+        return {name: aliases[name] for name in _FOLLOWED if name in aliases}

@@ -1,0 +1,180 @@
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from sklearn.linear_model import LogisticRegression
+
+from stack.errors import StackError
+from stack.modes.native import Native
+from stack.release.checks import _tolerance, record_of
+from stack.release.registry import Registry
+from stack.release.replay import Exchange
+from tests.unit.tracking_servers import own_config, running
+
+ROWS = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0]})
+CLASSIFIER = LogisticRegression().fit(ROWS, ["frog", "frog", "whale", "whale"])
+FAILING = """
+import sys
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Failing(PythonModel):
+    def predict(self, context, model_input, params=None):
+        print("printed, and no part of an answer")
+        if model_input["size"][0] > 1:
+            raise RuntimeError("no luck with whales")
+        return model_input.assign(double=2 * model_input["size"])
+
+set_model(Failing())
+"""
+SIZES = ModelSignature(Schema([ColSpec(DataType.double, "size")]))
+
+
+@pytest.fixture(scope="module")
+def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Native]]:
+    config = own_config(tmp_path_factory.mktemp("checks") / "home", {"MODEL_NAME": "animals"})
+    before = mlflow.get_tracking_uri()
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with running(config):
+        mlflow.set_tracking_uri(config.own_tracking_url)
+        mlflow.set_experiment("a notebook")
+        yield Registry(MlflowClient(), "animals"), Native(config)
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def logged(checks: tuple[Registry, Native]) -> str:  # noqa: ARG001 - the server must run
+    """Log a model as a notebook would; return its URI."""
+    with mlflow.start_run() as run:
+        mlflow.sklearn.log_model(CLASSIFIER, name="classifier", input_example=ROWS.iloc[[0, 3]])
+        mlflow.sklearn.log_model(CLASSIFIER, name="bare")
+    return f"runs:/{run.info.run_id}"
+
+
+def failing(directory: Path, example: pd.DataFrame) -> str:
+    code = directory / "failing.py"
+    code.write_text(FAILING)
+    logged = mlflow.pyfunc.log_model(
+        name="failing", python_model=str(code), input_example=example, signature=SIZES, pip_requirements=[]
+    )
+    return str(logged.model_uri)
+
+
+def test_a_version_that_was_logged_elsewhere_is_checked_by_its_input_example(
+    checks: tuple[Registry, Native], logged: str
+) -> None:
+    registry, mode = checks
+    record = record_of(registry, mode, registry.register(f"{logged}/classifier"))
+    [exchange] = record.exchanges
+    assert exchange == Exchange(
+        {"dataframe_split": {"columns": ["size"], "data": [[1.0], [4.0]]}},
+        ["frog", "whale"],
+        is_example=True,
+    )
+    assert record.signature is not None
+
+
+def test_a_version_without_an_input_example_can_not_be_checked(
+    checks: tuple[Registry, Native], logged: str
+) -> None:
+    registry, mode = checks
+    version = registry.register(f"{logged}/bare")
+    says = (
+        rf"^version {version} of animals can't be checked: .* log it with input_example=\.\.\.,.*"
+        rf"\./scripts/promote {version} --unchecked$"
+    )
+    with pytest.raises(StackError, match=says):
+        record_of(registry, mode, version)
+    assert registry.signature(version) is None
+
+
+def test_what_the_model_prints_is_no_answer(checks: tuple[Registry, Native], tmp_path: Path) -> None:
+    registry, mode = checks
+    record = record_of(registry, mode, registry.register(failing(tmp_path, ROWS.head(1))))
+    assert record.exchanges[0].answers == [{"size": 1.0, "double": 2.0}]
+
+
+def test_a_model_that_fails_on_its_own_example_is_told_with_its_last_words(
+    checks: tuple[Registry, Native], tmp_path: Path
+) -> None:
+    registry, mode = checks
+    version = registry.register(failing(tmp_path, ROWS.tail(1)))
+    with pytest.raises(
+        StackError,
+        match=rf"(?s)version {version} of animals fails on its own input example: .*no luck with whales",
+    ):
+        record_of(registry, mode, version)
+
+
+def test_a_version_that_was_trained_here_is_checked_by_its_held_out_rows_and_so_is_a_copy_of_it(
+    checks: tuple[Registry, Native],
+) -> None:
+    registry, mode = checks
+    exchange = {"request": {"dataframe_split": {}}, "answers": ["frog"], "first": 0}
+    with mlflow.start_run():
+        mlflow.log_dict({"tolerance": 0.5, "exchanges": [exchange]}, "replay.json")
+        logged = mlflow.sklearn.log_model(CLASSIFIER, name="artifacts")
+        trained = mlflow.register_model(logged.model_uri, "others", tags={"fingerprint": "f"})
+    copied = MlflowClient().copy_model_version(f"models:/others/{trained.version}", "animals")
+    record = record_of(registry, mode, str(copied.version))
+    assert record.exchanges == [Exchange({"dataframe_split": {}}, ["frog"])]
+    assert record.tolerance == 0.5
+
+
+def test_a_version_whose_run_has_no_record_is_checked_by_its_input_example(
+    checks: tuple[Registry, Native], logged: str
+) -> None:
+    registry, _ = checks
+    version = registry.register(f"{logged}/classifier")
+    registry.tag(version, fingerprint="f")
+    assert registry.held_out(version) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("classifier", "expected its number, runs:/RUN_ID/NAME, models:/NAME/VERSION or models:/MODEL_ID"),
+        ("models:/animals/", "expected its number"),
+        ("runs:/0123456789abcdef0123456789abcdef/model", "there is no model runs:/"),
+        ("models:/nobody/1", "there is no model models:/nobody/1; the MLflow UI shows those that are"),
+        ("models:/nobody@champion", "there is no model models:/nobody@champion"),
+    ],
+)
+def test_what_names_no_model_is_refused(checks: tuple[Registry, Native], uri: str, says: str) -> None:
+    registry, _ = checks
+    with pytest.raises(StackError, match=says):
+        registry.register(uri)
+
+
+def test_a_version_of_the_same_model_is_not_registered_again(
+    checks: tuple[Registry, Native], logged: str
+) -> None:
+    registry, _ = checks
+    version = registry.register(f"{logged}/classifier")
+    registry.set_alias("mine", version)
+    assert registry.register("models:/animals@mine") == version
+    assert registry.register(f"models:/animals/{version}") == version
+
+
+@pytest.mark.parametrize(
+    ("outputs", "tolerance"),
+    [
+        (Schema([ColSpec(DataType.double), ColSpec(DataType.string)]), 1e-6),
+        (Schema([ColSpec(DataType.float)]), 1e-4),
+        (Schema([TensorSpec(np.dtype(np.float64), (-1,))]), 1e-6),
+        (Schema([TensorSpec(np.dtype(np.float32), (-1, 2))]), 1e-4),
+        (None, 1e-4),
+    ],
+    ids=["doubles", "floats", "a tensor", "a tensor of floats", "unknown"],
+)
+def test_answers_of_single_precision_need_not_be_as_exact(outputs: Schema | None, tolerance: float) -> None:
+    inputs = Schema([ColSpec(DataType.double)])
+    assert _tolerance(ModelSignature(inputs, outputs)) == tolerance
+    assert _tolerance(None) == 1e-4
