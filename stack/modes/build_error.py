@@ -64,6 +64,10 @@ STARTING = (
         "stop what uses the port, or set TRACKING_PORT or SERVING_PORT in .env",
     ),
     Cause(
+        r"bind source path does not exist",
+        "correct what mounts it: DOCKER_SOCKET in .env, or your own Compose file",
+    ),
+    Cause(
         r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied",
         "the engine can't fetch an image: correct its registry settings, or run docker load --input"
         " vendor/image.tar (docs/company-wall.md)",

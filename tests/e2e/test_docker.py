@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -230,7 +231,9 @@ def test_a_build_that_fails_is_told_by_its_own_line_and_one_advice(other: Stack)
 
 @pytest.mark.thorough
 def test_a_socket_that_deploy_can_not_use_is_told_with_its_setting(stack: Stack, tmp_path: Path) -> None:
-    wrong = replace(stack, settings={**stack.settings, "DOCKER_SOCKET": str(tmp_path / "none")})
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "dead"))
+    wrong = replace(stack, settings={**stack.settings, "DOCKER_SOCKET": str(tmp_path / "dead")})
     failed = wrong.script("up", "--docker", "--detach", check=False)
     assert failed.returncode == 1
     assert "the socket that deploy got can't be used: no Docker engine answers (Cannot" in failed.stderr

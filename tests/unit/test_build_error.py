@@ -104,6 +104,10 @@ PUBLISH = (
     "Error response from daemon: driver failed programming external connectivity on endpoint x (80):"
     " Bind for 127.0.0.1:5000 failed: port is already allocated"
 )
+MOUNT = (
+    'Error response from daemon: invalid mount config for type "bind": bind source path does not exist:'
+    " /var/run/none.sock"
+)
 SENDER = "error from sender: open /home/me/stack/trainer/data: permission denied"
 BOTH = {
     "disk": (
@@ -163,6 +167,7 @@ IN_A_BAKE = {
 AT_A_START = {
     **BOTH,
     "port": (f" Container x  Starting\n{PUBLISH}\n", "port is already allocated", "stop what uses the port"),
+    "mount": (f" Container x  Creating\n{MOUNT}\n", "/var/run/none.sock", "DOCKER_SOCKET in .env"),
     "registry": (
         f"#2 [x] load metadata\n#2 ERROR: {PULL}\nfailed to solve: {PULL}\n",
         "no such host",
