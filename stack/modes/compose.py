@@ -221,10 +221,15 @@ def down(config: Config, *, volumes: bool) -> None:
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
+        # Compose leaves the network that serving had before SERVING_NETWORK was changed.
+        run(["docker", "network", "prune", "--force", _only(config)])
 
 
 def _is_there(config: Config) -> bool:
     """Whether the engine has anything of this stack; Compose warns if there is nothing to remove."""
-    only = f"--filter=label=com.docker.compose.project={config.project}"
     listed = (["container", "ls", "--all"], ["network", "ls"], ["volume", "ls"])
-    return any(run(["docker", *kind, "--quiet", only]).stdout for kind in listed)
+    return any(run(["docker", *kind, "--quiet", _only(config)]).stdout for kind in listed)
+
+
+def _only(config: Config) -> str:
+    return f"--filter=label=com.docker.compose.project={config.project}"

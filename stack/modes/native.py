@@ -22,7 +22,6 @@ from stack.modes import model_servers
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_home_owner
 from stack.modes.processes import Process
 from stack.wait import wait_until
 
@@ -86,8 +85,7 @@ class Native:
         partial.rename(target)
 
     def check(self) -> None:
-        """Raise StackError if no stack is up here, or it is another checkout's."""
-        check_home_owner(self.config.home)
+        """Raise StackError if no stack is up here."""
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
 
