@@ -101,7 +101,7 @@ COPY --chmod=755 ${MODEL_DIR}/ ${MODEL_DIR}/
 ENV PYTHONPATH=/stack/trainer
 WORKDIR /stack/${MODEL_DIR}
 # `up` starts the same container again, and one that was killed has left its files.
-CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -P -m workflow train.py --wait"]
+CMD ["sh", "-c", "find /tmp -xdev -mindepth 1 -delete; exec python -P -m workflow train.py --wait"]
 
 FROM base AS deploy
 ARG DEBIAN_FRONTEND=noninteractive
@@ -118,4 +118,4 @@ RUN --mount=type=bind,from=sources,target=/sources \
 # The checkout may lie there on the host; stack/modes/overrides.py makes a link of the same name.
 RUN rm -r /opt/pyfunc-stack
 WORKDIR /stack
-CMD ["sh", "-c", "find /tmp -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]
+CMD ["sh", "-c", "find /tmp -xdev -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]

@@ -103,7 +103,7 @@ def _promote(arguments: argparse.Namespace) -> None:
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    """Serve the version that was champion before. Its image is still there, so nothing is baked.
+    """Serve the version that was champion before. Usually, its image is still there, so nothing is baked.
 
     A second rollback goes forward again.
     """

@@ -132,7 +132,7 @@ def load_values(environ: Mapping[str, str] = os.environ, env_file: Path = ENV_FI
 def load_config(
     environ: Mapping[str, str] = os.environ,
     env_file: Path = ENV_FILE,
-    model_env_file: Path = MODEL_ENV_FILE,
+    model_env_file: Path | None = None,
 ) -> Config:
     """Read the settings; the environment overrides .env.
 
@@ -178,7 +178,7 @@ def load_config(
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
         container_url=values.get("CONTAINER_URL"),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
-        model_environment=read_model_env(model_env_file, SETTINGS),
+        model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),
     )
 
 

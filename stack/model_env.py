@@ -25,7 +25,7 @@ OWN = (
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 # What Compose and dotenv read differently, by the quote that a value begins with.
-_DIFFERS = {"'": re.compile(r"\\\\"), '"': re.compile(r"\$|\\'"), "": re.compile(r"\$|^#")}
+_DIFFERS = {"'": re.compile(r"\\\\"), '"': re.compile(r"\$|\\['0]"), "": re.compile(r"\$|^#|[^\S ]#")}
 
 
 def read_model_env(file: Path, settings: Collection[str]) -> dict[str, str]:

@@ -41,6 +41,10 @@ def upgrade_database(uri: str) -> None:
     cli(["db", "upgrade", uri], standalone_mode=False)
 
 
+# The distributions that MLflow itself consists of.
+_MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
+
+
 def listed_variables() -> set[str]:
     """Return the environment variables that MLflow lists, and those of the options of `mlflow server`.
 
@@ -59,7 +63,7 @@ def extensions() -> list[str]:
     return [
         distribution.name
         for distribution in importlib.metadata.distributions()
-        if not distribution.name.startswith("mlflow")
+        if distribution.name not in _MLFLOW
         and any(entry.group.startswith("mlflow.") for entry in distribution.entry_points)
     ]
 

@@ -127,7 +127,8 @@ def check_engine(docker: Docker, *, is_wanted: bool = False) -> Finding:
             f" engine, {_NATIVE}"
         )
     if docker.error:
-        return fix(f"{engine_error(docker.error) or f'Docker does not work ({docker.error})'}, {_NATIVE}")
+        known = engine_error(docker.error)
+        return fix(f"{known}, {_NATIVE}" if known else f"Docker does not work ({docker.error})")
     version = str(docker.info.get("ServerVersion", ""))
     found = _numbers(version)
     if not found:

@@ -104,7 +104,10 @@ STARTING = (
 
 
 def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackError:
-    """Return the error that says what failed, why, and what to do, if the cause is known."""
+    """Return the error that says what failed, why, and what to do, if the cause is known.
+
+    The caller has printed the output.
+    """
     lines = _failed_step(_CONTROL.sub("", output))
     for cause in causes:
         for line in reversed(lines):
@@ -115,7 +118,7 @@ def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackErro
 
 
 def _text(what: str, line: str) -> str:
-    return f"{what}: {line.strip()} (all that Docker printed stands above)"
+    return f"{what}: {line.strip()} (Docker's output was printed before this)"
 
 
 def _failed_step(output: str) -> list[str]:
@@ -130,5 +133,5 @@ def _failed_step(output: str) -> list[str]:
     elif ruled := re.findall(r"^-{6}\n > .*\n((?:.*\n)*?)-{6}$", output, re.MULTILINE):
         step = ruled[0].splitlines()
     else:
-        step = lines[:-1]
+        step = [line for line in lines[:-1] if not re.match(r"#\d+ ", line)]
     return [_NUMBER.sub("", line) for line in (*step, *lines[-1:]) if line.strip()] or ["it printed nothing"]

@@ -21,6 +21,7 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     """
     native = Native(config)
     if named == "native" or (named is None and native.is_up):
+        check_home_owner(config.home)
         return native
     if config.container_url:  # Docker has started this process
         try:
@@ -58,5 +59,6 @@ def choose_new_mode(named: str | None) -> str:
     """
     error = None if named == "native" else why_no_engine()
     if error and (named == "docker" or not error.is_absent):
-        raise StackError(f"{error}, or use ./scripts/up --native") from error
+        other = ", or use" if error.remedy else "; use"
+        raise StackError(f"{error}{other} ./scripts/up --native") from error
     return named or ("native" if error else "docker")

@@ -37,6 +37,11 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
     ]
 
 
+def answering_name(config: Config) -> str:
+    """Name the container in which a model answers its own input example."""
+    return f"{config.project}-answering"
+
+
 def trial_name(config: Config) -> str:
     """Name the container in which a version is tried out; docker-compose.yml names it, too."""
     return f"{config.project}-trial"
@@ -216,15 +221,20 @@ def down(config: Config, *, volumes: bool) -> None:
         raise error
     if error is None and _is_there(config):
         check_owner(config)
-        # Compose leaves it, if a killed deployment did.
-        run(["docker", "rm", "--force", trial_name(config)])
+        # Compose leaves them, if a killed deployment did.
+        run(["docker", "rm", "--force", trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
+        # Compose leaves the network that serving had before SERVING_NETWORK was changed.
+        run(["docker", "network", "prune", "--force", _only(config)])
 
 
 def _is_there(config: Config) -> bool:
     """Whether the engine has anything of this stack; Compose warns if there is nothing to remove."""
-    only = f"--filter=label=com.docker.compose.project={config.project}"
     listed = (["container", "ls", "--all"], ["network", "ls"], ["volume", "ls"])
-    return any(run(["docker", *kind, "--quiet", only]).stdout for kind in listed)
+    return any(run(["docker", *kind, "--quiet", _only(config)]).stdout for kind in listed)
+
+
+def _only(config: Config) -> str:
+    return f"--filter=label=com.docker.compose.project={config.project}"

@@ -4,6 +4,7 @@ docker-compose.yml says how the other parts are started.
 """
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,16 @@ from typing import Any
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError, TrackingError
 from stack.mlflow_internals import building_by
+from stack.modes.answering import answer_command, answered
 from stack.modes.build_error import BAKING, docker_error
-from stack.modes.compose import SERVICES, VERSION, compose_command, service_containers, trial_name
+from stack.modes.compose import (
+    SERVICES,
+    VERSION,
+    answering_name,
+    compose_command,
+    service_containers,
+    trial_name,
+)
 from stack.modes.engine import (
     Lock,
     container_log,
@@ -28,7 +37,7 @@ from stack.modes.engine import (
     watch,
 )
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, Served, Service, answer_command, nothing, told_by_model
+from stack.modes.mode import LOG_LINES, Check, Served, Service, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -94,25 +103,18 @@ def lock_command(config: Config) -> list[str]:
     return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
 
-def answering_name(config: Config) -> str:
-    """Name the container in which a model answers its own input example."""
-    return f"{config.project}-answering"
-
-
 def answering_command(config: Config) -> list[str]:
-    """Build the command line that makes this container: it reaches nothing, and is not started yet.
+    """Build the command line that makes this container, and does not start it.
 
-    The values of the model's own variables come from the environment of the command.
+    It reaches nothing or, with SERVING_NETWORK=open, the outside, but not the tracking server. The values of
+    the model's own variables come from the environment of the command.
     """
-    confined = ("--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
-    options = (
-        "--interactive",
-        "--pull=never",
-        *confined,
-        *(f"--env={it}" for it in config.model_environment),
-    )
+    network = "bridge" if config.serving_network == "open" else "none"
+    confined = (f"--network={network}", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
+    bounded = ("--pids-limit=4096", "--log-driver=none", "--pull=never")
+    own = (f"--env={name}" for name in config.model_environment)
     name, model = f"--name={answering_name(config)}", answer_command("python", _MODEL)
-    return ["docker", "create", *options, name, base_image(config), *model]
+    return ["docker", "create", "--interactive", *confined, *bounded, *own, name, base_image(config), *model]
 
 
 def compose_environment(config: Config, version: str, image_id: str = "") -> dict[str, str]:
@@ -139,25 +141,29 @@ class Docker:
         """Not here: only one container can have a published port."""
         return False
 
-    def answer(self, model: Path, request: str) -> str:
-        """Return what the model in a directory answers, by `mlflow models predict` in a container."""
-        name = answering_name(self.config)
+    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
+        """Return what the model in a directory answers to a request, in a container."""
+        name, own = answering_name(self.config), self.config.model_environment
         let_all_read(model)
-        run(["docker", "rm", "--force", name])
+        self._remove(name)
         try:
             for command in (
                 answering_command(self.config),
                 ["docker", "cp", f"{model}/.", f"{name}:{_MODEL}"],
             ):
-                made = run(command, self.config.model_environment)
+                made = run(command, own)
                 if made.returncode != 0:
                     raise StackError(f"can't make a container: {made.stderr.strip()}")
-            done = run(["docker", "start", "--attach", "--interactive", name], stdin=request)
+            return answered(
+                ["docker", "start", "--attach", "--interactive", name],
+                request,
+                environment=os.environ,
+                directory=CHECKOUT,
+                timeout=self.config.server_timeout,
+                on_wait=on_wait,
+            )
         finally:
-            run(["docker", "rm", "--force", name])
-        if done.returncode != 0:
-            raise told_by_model(done.returncode, done.stderr)
-        return done.stdout
+            self._remove(name)
 
     def bake(self, version: str) -> None:
         """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete.
@@ -206,8 +212,9 @@ class Docker:
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the trial that a killed deployment left."""
+        """Remove the trial, and the model that answers its example, which a killed deployment left."""
         self._remove(trial_name(self.config))
+        self._remove(answering_name(self.config))
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; empty if it lies on another base image than today's."""
@@ -337,8 +344,8 @@ class Docker:
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 
     def _containers(self, name: str) -> list[dict[str, Any]]:
-        """Return what the engine knows of the containers of a service, or of the trial."""
-        if name == trial_name(self.config):
+        """Return what the engine knows of the containers of a service, or of a container of that name."""
+        if name in (trial_name(self.config), answering_name(self.config)):
             return containers(f"name=^{name}$")
         return service_containers(self.config, name)
 

@@ -11,24 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from stack.errors import LockedError, StackError
 from stack.modes.engine_error import engine_error
 from stack.wait import wait_until
 
 
-def run(
-    command: list[str], environment: Mapping[str, str] | None = None, *, stdin: str | None = None
-) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with more environment variables; its output is kept."""
     # In a session of its own, it does not get the terminal's Ctrl-C: a switch is finished or undone.
     return subprocess.run(
         command,
         env={**os.environ, **(environment or {})},
-        input=stdin,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,
         close_fds=False,  # for the lock: see Lock
     )
@@ -46,12 +44,19 @@ def run_shown(command: list[str]) -> tuple[int, str]:
     printed = bytearray()
     with subprocess.Popen(command, stdout=its, stderr=its) as process, os.fdopen(ours, "rb", 0) as output:
         os.close(its)
-        with suppress(OSError):  # how a terminal on Linux says that nobody writes to it any more
-            while some := output.read(65536):
-                printed += some
+        while some := _read(output):
+            printed += some
+            with suppress(OSError):  # whoever reads ours may have gone; the command is to finish nevertheless
                 sys.stdout.buffer.write(some)
                 sys.stdout.flush()
     return process.returncode, printed.decode(errors="replace")
+
+
+def _read(output: IO[bytes]) -> bytes:
+    try:
+        return output.read(65536) or b""
+    except OSError:  # how a terminal on Linux says that nobody writes to it any more
+        return b""
 
 
 def container_log(identity: str, *options: str) -> str:

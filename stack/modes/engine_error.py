@@ -19,7 +19,7 @@ class EngineError(StackError):
     def __init__(self, what: str, remedy: str = "", *, is_absent: bool = False) -> None:
         """Make the text of both."""
         super().__init__(f"{what}; {remedy}" if remedy else what)
-        self.what = what
+        self.what, self.remedy = what, remedy
         self.is_absent = is_absent
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from stack.config import Config
-from stack.errors import StackError
 
 LOG_LINES = 20
 
@@ -40,22 +39,6 @@ class Service:
     since: datetime | None
 
 
-def answer_command(python: str, model: str) -> list[str]:
-    """Build the command line by which MLflow reads a request from stdin, and writes the answer to stdout.
-
-    What the model prints goes to stderr.
-    """
-    predict = ("-P", "-m", "mlflow", "models", "predict", "--env-manager=local", "--content-type=json")
-    only_the_answer = 'exec "$@" --output-path=/dev/fd/3 3>&1 1>&2'
-    return ["sh", "-c", only_the_answer, "sh", python, *predict, f"--model-uri={model}"]
-
-
-def told_by_model(status: int, output: str) -> StackError:
-    """Return the error for a model that failed, with the last lines of what it wrote."""
-    lines = "\n".join(f"    {line}" for line in output.splitlines()[-LOG_LINES:])
-    return StackError(f"its process ended with status {status}. The end of what it wrote:\n{lines}")
-
-
 class Mode(Protocol):
     """One of the two modes, for one stack and one registered model."""
 
@@ -82,13 +65,13 @@ class Mode(Protocol):
         Empty if it is not baked, or was baked with other packages or another model server than today's.
         """
 
-    def answer(self, model: Path, request: str) -> str:
+    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
         """Return what the model in a directory answers to a request, as JSON in MLflow's formats.
 
-        `mlflow models predict` loads it, in a process that can reach nothing of the stack's.
+        `mlflow models predict` loads it, in a process of its own. An exception of ``on_wait`` ends that.
 
         Raises:
-            StackError: if it fails, with the end of what it wrote.
+            StackError: if it fails or takes too long, with the end of what it wrote.
 
         """
 

@@ -8,26 +8,22 @@ import hashlib
 import math
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from stack.config import Config
 from stack.errors import LockedError, StackError, TrackingError
 from stack.modes import model_servers
-from stack.modes.mode import Check, Served, Service, answer_command, nothing, told_by_model
+from stack.modes.answering import answer_command, answered
+from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_home_owner
 from stack.modes.processes import Process, part_environment
+from stack.modes.requirements import check_requirements
 from stack.wait import wait_until
 
 
@@ -60,23 +56,18 @@ class Native:
         """Return where the version's baked files lie."""
         return self._models / version
 
-    def answer(self, model: Path, request: str) -> str:
-        """Return what the model in a directory answers, by `mlflow models predict`."""
+    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
+        """Return what the model in a directory answers to a request."""
+        own = {**self.config.model_environment, "MLFLOW_DISABLE_TELEMETRY": "true"}
         with tempfile.TemporaryDirectory() as directory:
-            done = subprocess.run(
+            return answered(
                 answer_command(sys.executable, str(model)),
-                input=request,
-                env=part_environment(
-                    os.environ, **self.config.model_environment, MLFLOW_DISABLE_TELEMETRY="true"
-                ),
-                cwd=directory,
-                capture_output=True,
-                text=True,
-                start_new_session=True,
+                request,
+                environment=part_environment(os.environ, **own),
+                directory=Path(directory),
+                timeout=self.config.server_timeout,
+                on_wait=on_wait,
             )
-        if done.returncode != 0:
-            raise told_by_model(done.returncode, done.stderr)
-        return done.stdout
 
     def bake(self, version: str) -> None:
         """Fetch the version's files; they get their final place when they are complete.
@@ -99,17 +90,12 @@ class Native:
                 f"the tracking server has no files for version {version} of {self.config.model_name};"
                 " train again, or deploy another version"
             )
-        if missing := unmet_requirements(partial / "requirements.txt"):
-            raise StackError(
-                f"version {version} of {self.config.model_name} needs packages that the lock lacks:"
-                f" {', '.join(missing)}; add them to pyproject.toml, and run ./scripts/upgrade PACKAGE"
-            )
+        check_requirements(partial, f"version {version} of {self.config.model_name}")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
     def check(self) -> None:
-        """Raise StackError if no stack is up here, or it is another checkout's."""
-        check_home_owner(self.config.home)
+        """Raise StackError if no stack is up here."""
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
 
@@ -234,26 +220,3 @@ class Native:
         """Return when no trainer that `up` has started runs."""
         trainer = self.process("trainer")
         wait_until(lambda: "training" if trainer.is_running() else None, timeout=math.inf, on_wait=on_wait)
-
-
-def unmet_requirements(file: Path) -> list[str]:
-    """Return a model's pip requirements for which no version that they allow is installed here."""
-    unmet = []
-    for line in file.read_text().splitlines():
-        text = line.partition(" #")[0].rstrip("\\ ").strip()
-        if not text or text.startswith(("#", "-")):  # a comment, or an option of pip
-            continue
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement:
-            unmet.append(f"{text} (not in the form NAME==VERSION)")
-            continue
-        if wanted.marker and not wanted.marker.evaluate():
-            continue
-        try:
-            found = installed_version(wanted.name)
-        except PackageNotFoundError:
-            found = ""
-        if not found or not wanted.specifier.contains(found, prereleases=True):
-            unmet.append(f"{text} ({found or 'not'} installed)")
-    return unmet

@@ -15,6 +15,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.compose import VERSION, compose_command
 from stack.modes.engine import containers, run
+from stack.modes.engine_error import EngineError
 from stack.modes.owner import DIRECTORY
 
 # An older Compose refuses these keys or, if it was built with a newer parser as Debian's 2.26, ignores them.
@@ -47,10 +48,17 @@ def check_files(config: Config) -> None:
     if ignored and _is_before_2_30(_version()):
         keys = ", ".join(ignored)
         raise _can_not(config, f"ignores what the Compose files set on serving: {keys}; remove it")
-    lost = [file for file in _mounted(files) if file.is_relative_to(CHECKOUT)]
-    if lost and _own_labels(config).get(DIRECTORY, str(CHECKOUT)) != str(CHECKOUT):
-        what = f"can't mount {lost[0].relative_to(CHECKOUT)} on serving"
-        raise _can_not(config, f"{what}, by the checkout's path on the host; give the whole path")
+    if config.container_url is None:
+        return
+    is_hosts = _own_labels(config).get(DIRECTORY) == str(config.directory)
+    # Compose makes of ~ the home directory of the user who runs it.
+    own = [Path.home()] if is_hosts else [Path.home(), CHECKOUT]
+    for file in _mounted(files):
+        if is_hosts and file.is_relative_to(config.directory):
+            continue
+        if any(file.is_relative_to(directory) for directory in own):
+            what = f"can't mount {file} on serving, because the path is another on the host"
+            raise _can_not(config, f"{what}; give the host's whole path")
 
 
 def _can_not(config: Config, what: str) -> StackError:
@@ -77,6 +85,8 @@ def _own_labels(config: Config) -> dict[str, str]:
         return {}
     own = (f"project={config.project}", "service=deploy")
     running = containers("status=running", *(f"label=com.docker.compose.{label}" for label in own))
+    if not running:
+        raise EngineError("the engine behind it does not run the container of deploy")
     labels: dict[str, str] = running[0]["Config"]["Labels"]
     return labels
 

@@ -2,14 +2,16 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model, ModelSignature, convert_input_example_to_serving_input
 from mlflow.types import DataType
 
 from stack.errors import StackError
 from stack.modes.mode import Mode
+from stack.modes.requirements import check_requirements
 from stack.release.registry import Registry
 from stack.release.replay import TOLERANCE, Exchange, Record, predictions
 
@@ -18,14 +20,16 @@ _SINGLE_TOLERANCE = 1e-4
 _SINGLE = (DataType.float, np.dtype(np.float32), np.dtype(np.float16))
 
 
-def record_of(registry: Registry, mode: Mode, version: str) -> Record:
+def record_of(
+    registry: Registry, mode: Mode, version: str, on_wait: Callable[[], None] = lambda: None
+) -> Record:
     """Return what the version is checked against.
 
     For a version that the workflow did not train, a process of its own loads the model as MLflow does, and
     answers the input example that MLflow has stored with it.
 
     Raises:
-        StackError: if there is no example, or the model fails on it.
+        StackError: if there is no example, or the model can't be loaded, or fails on it.
 
     """
     held_out = registry.held_out(version)
@@ -35,19 +39,30 @@ def record_of(registry: Registry, mode: Mode, version: str) -> Record:
     with tempfile.TemporaryDirectory() as directory:
         model = registry.fetch(version, Path(directory))
         metadata = Model.load(model)
-        example = metadata.get_serving_input(str(model))
+        example = _example(metadata, model)
         if example is None:
             raise StackError(
                 f"{what} can't be checked: it has neither the record of a training here nor an input example;"
                 " log it with input_example=..., or serve it unchecked:"
                 f" ./scripts/promote {version} --unchecked"
             )
+        check_requirements(model, what)
         try:
-            answer = mode.answer(model, example)
-        except StackError as error:
-            raise StackError(f"{what} fails on its own input example: {error}") from error
+            answer = mode.answer(model, example, on_wait)
+            json.loads(answer)
+        except (StackError, ValueError) as error:
+            why = error if isinstance(error, StackError) else "it wrote no answer"
+            raise StackError(f"{what} can't be loaded, or fails on its own input example: {why}") from error
     exchange = Exchange(json.loads(example), predictions(answer), is_example=True)
     return Record([exchange], metadata.signature, _tolerance(metadata.signature))
+
+
+def _example(metadata: Model, model: Path) -> str | None:
+    """Return the input example as a request; MLflow before 2.16 stored no request with it."""
+    example = metadata.get_serving_input(str(model))
+    if example is None and (data := metadata.load_input_example(str(model))) is not None:
+        return convert_input_example_to_serving_input(data)
+    return example
 
 
 def _tolerance(signature: ModelSignature | None) -> float:

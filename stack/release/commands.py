@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from stack.config import Config
+from stack.config import Config, load_config
 from stack.errors import LockedError, StackError
 from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _TRACKING_WITHIN = 120  # seconds
 # After so many seconds of training, other deployments may run.
 _LOCKED_FOR = 10
+# A deployment may take so long: a large model is baked and replayed.
+_OTHERS_WITHIN = 600
 
 ChooseVersion = Callable[["Registry", Mode], str | None]
 
@@ -63,11 +65,17 @@ def release(
 def watch(config: Config, named_mode: str | None) -> None:
     """Deploy whatever `candidate` and `champion` are moved to, until Ctrl-C."""
     interruption = Interruption()
-    mode = choose_mode(config, named_mode)
+
+    def todays_mode() -> Mode:
+        mode = choose_mode(load_config(), named_mode)  # settings may have changed since the last deployment
+        mode.check()
+        return mode
+
+    todays_mode()
     with _registry(config) as registry, suppress(KeyboardInterrupt):
         from stack.release.watch import Watch
 
-        Watch(registry, mode).follow(interruption.check)
+        Watch(registry, todays_mode).follow(interruption.check)
 
 
 def show_status(config: Config, *, json_wanted: bool) -> None:
@@ -99,7 +107,20 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
 
     mode.wait_for_training(meanwhile)
     if not is_locked:
-        lock.enter_context(mode.exclusive())
+        _lock_after_others(mode, interruption, lock)
+
+
+def _lock_after_others(mode: Mode, interruption: Interruption, lock: ExitStack) -> None:
+    """Take the lock; another deployment may have it, such as that of `deploy --watch`."""
+
+    def held_by_another() -> str | None:
+        try:
+            lock.enter_context(mode.exclusive())
+        except LockedError as error:
+            return str(error)
+        return None
+
+    wait_until(held_by_another, timeout=_OTHERS_WITHIN, on_wait=interruption.check, interval=1)
 
 
 def _serve_last(mode: Mode, lock: ExitStack) -> bool:

@@ -118,7 +118,7 @@ def _release(
     unchecked: bool = False,
 ) -> None:
     """Bake, replay and serve the version, unless exactly that is served already."""
-    record = _bake(registry, mode, version, unchecked=unchecked)
+    record = _bake(registry, mode, version, check, unchecked=unchecked)
     if record is None and _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
     else:
@@ -154,8 +154,12 @@ def _serve(
         mode.serve(version, partial(_replay, registry, mode, version, record))
 
 
-def _bake(registry: "Registry", mode: Mode, version: str, *, unchecked: bool) -> "Record | None":
+def _bake(
+    registry: "Registry", mode: Mode, version: str, check: Callable[[], None], *, unchecked: bool
+) -> "Record | None":
     """Bake the version; return the record to replay, or None if this very image has passed before.
+
+    An exception of ``check`` ends what comes before the bake.
 
     Raises:
         StackError: if it can't be baked, or there is nothing to check it against.
@@ -168,10 +172,11 @@ def _bake(registry: "Registry", mode: Mode, version: str, *, unchecked: bool) ->
     baked, replay = mode.image_id(version), tags.get("replay", "")
     if baked and tags.get("image_id") == baked and replay.startswith(("passed", "unchecked")):
         return None
-    if unchecked or replay.startswith("unchecked"):  # as somebody has decided for this version
-        record = Record([], registry.signature(version))
+    # What is live unchecked, or was, goes on to be: somebody has decided so.
+    if unchecked or (replay.startswith("unchecked") and version in registry.deployed()):
+        record = Record([], None)
     else:
-        record = record_of(registry, mode, version)
+        record = record_of(registry, mode, version, check)
     since = time.monotonic()
     print(f"baking version {version} of {registry.model_name}", flush=True)
     mode.bake(version)

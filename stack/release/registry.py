@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import ModelSignature, get_model_info
 
 from stack.errors import StackError, TrackingError
@@ -58,12 +58,20 @@ class Registry:
                 f" models:/MODEL_ID, found {uri!r}"
             )
         name, _, alias = uri.removeprefix("models:/").partition("@")
-        with self._asking(f"there is no model {uri}; the MLflow UI shows those that are, under Models"):
-            if alias:
+        try:
+            if uri.startswith("models:/") and alias:
                 uri = f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
             if uri.startswith(f"models:/{self.model_name}/"):
                 return uri.rpartition("/")[2]
             registered = mlflow.register_model(uri, self.model_name, await_registration_for=None)
+        except MlflowException as error:
+            # MLflow's client finds that a run has no such model, and names no error_code for that.
+            is_own = not isinstance(error, RestException) and self._client.tracking_uri not in str(error)
+            if is_own or error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
+                raise StackError(
+                    f"{uri} can't be registered ({error.message.rstrip('.')}); the MLflow UI shows all models"
+                ) from error
+            raise TrackingError.because(self._client.tracking_uri, error) from error
         return str(registered.version)
 
     def deployed(self) -> dict[str, str]:
@@ -102,10 +110,21 @@ class Registry:
         return found
 
     def fetch(self, number: str, directory: Path) -> Path:
-        """Download the version's files into a directory; return where they are."""
-        with self._asking(f"the tracking server has no files for version {number} of {self.model_name}"):
-            uri = f"models:/{self.model_name}/{number}"
-            return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(directory)))
+        """Download the version's files into a directory; return where they are.
+
+        Raises:
+            StackError: if there are none.
+
+        """
+        uri, missing = (
+            f"models:/{self.model_name}/{number}",
+            f"version {number} of {self.model_name} has no files",
+        )
+        with self._asking(missing):
+            found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(directory)))
+        if not (found / "MLmodel").exists():
+            raise StackError(f"{missing} on the tracking server; deploy another version")
+        return found
 
     def set_alias(self, alias: str, number: str) -> None:
         """Let the alias name that version."""

@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Callable
 
-from stack.errors import StackError
+from stack.errors import StackError, TrackingError
 from stack.modes.mode import Mode
 from stack.release.deploy import deploy
 from stack.release.registry import Registry
@@ -17,9 +17,9 @@ _FOLLOWED = ("candidate", "champion")
 class Watch:
     """Deploys when one of the two aliases names another version than before. A failure is printed."""
 
-    def __init__(self, registry: Registry, mode: Mode) -> None:
+    def __init__(self, registry: Registry, choose_mode: Callable[[], Mode]) -> None:
         """Nothing has been seen yet, so the first look deploys what is there."""
-        self._registry, self._mode = registry, mode
+        self._registry, self._choose_mode = registry, choose_mode
         self._seen: dict[str, str] = {}
         self._told = ""
 
@@ -36,22 +36,29 @@ class Watch:
     def look(self, check: Callable[[], None]) -> None:
         """Deploy if an alias has moved; ``check`` as in `deploy`. What failed waits for the next move."""
         try:
-            if self._aliases() != self._seen:
-                with self._mode.exclusive():
-                    self._deploy(check)
+            moved = self._aliases()
+            if moved != self._seen:
+                mode = self._choose_mode()
+                with mode.exclusive():
+                    self._deploy(mode, moved, check)
             self._told = ""
         except StackError as error:
             if str(error) != self._told:  # a tracking server may be down for hours
                 self._told = str(error)
                 print(f"deploy: {error}", file=sys.stderr, flush=True)
 
-    def _deploy(self, check: Callable[[], None]) -> None:
-        self._seen = self._aliases()
+    def _deploy(self, mode: Mode, moved: dict[str, str], check: Callable[[], None]) -> None:
+        """Deploy, and note what that leaves of the aliases; not what somebody moves meanwhile."""
         try:
-            served = deploy(self._registry, self._mode, check=check)
-            print(f"version {served} of {self._registry.model_name} is served", flush=True)
-        finally:
-            self._seen = self._aliases()  # a deployment moves them, too
+            served = deploy(self._registry, mode, check=check)
+        except TrackingError:  # it is tried again when the server is back
+            raise
+        except StackError:
+            champion = self._aliases().get("champion")  # a failed one is put back
+            self._seen = {**moved, **({} if champion is None else {"champion": champion})}
+            raise
+        print(f"version {served} of {self._registry.model_name} is served", flush=True)
+        self._seen = {"champion": served}
 
     def _aliases(self) -> dict[str, str]:
         aliases = self._registry.aliases()

@@ -285,6 +285,8 @@ def removed(stack: Stack) -> Iterator[None]:
         stack.down("--volumes")
         if stack.mode == "docker":
             remove_images(stack)
+            only = f"--filter=label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+            assert docker("network", "ls", "--quiet", only) == ""
 
 
 def remove_images(stack: Stack) -> None:

@@ -219,14 +219,16 @@ def test_an_engine_that_refuses_the_user_is_told_and_not_passed_over(stack: Stac
     assert stack.predictions() == CLASSES
 
 
-def test_a_build_that_fails_is_told_by_its_own_line_and_one_advice(other: Stack) -> None:
+def test_a_build_that_fails_is_told_by_its_own_line_and_one_advice(
+    other: Stack, installed_clone: Path
+) -> None:
     other.settings["PACKAGE_INDEX"] = "http://packages.example.invalid/simple"
-    failed = other.script("up", "--docker", "--detach", check=False)
+    failed = replace(other, checkout=installed_clone).script("up", "--docker", "--detach", check=False)
     assert failed.returncode == 1
     assert "Looking in indexes" in failed.stdout  # all that Docker printed
     told = failed.stderr.splitlines()[-1]
     assert told.startswith("up: Compose did not start the stack: WARNING: The repository located at packages")
-    assert "stands above); give the index an https address in .env (docs/company-wall.md)" in told
+    assert "printed before this); give the index an https address in .env (docs/company-wall.md)" in told
 
 
 @pytest.mark.thorough

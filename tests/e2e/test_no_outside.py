@@ -141,13 +141,15 @@ def test_the_containers_of_the_stack_send_nothing_outside(home: Path, installed_
 @contextmanager
 def host_outside() -> Iterator[str]:
     """Run a server on another host, which knows no way back to the networks of Docker; yield its address."""
-    name, cable, address = f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}", "10.213.79.2"
+    name, cable = f"test-{uuid.uuid4().hex[:8]}", f"test-{uuid.uuid4().hex[:8]}"
+    network = f"10.213.{uuid.uuid4().int % 256}"
+    address = f"{network}.2"
     inside = ("ip", "netns", "exec", name)
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
         for command in (
             f"ip link add {cable} type veth peer name eth0 netns {name}",
-            f"ip address add 10.213.79.1/24 dev {cable}",
+            f"ip address add {network}.1/24 dev {cable}",
             f"ip link set {cable} up",
         ):
             output_of(*command.split())

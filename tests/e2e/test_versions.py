@@ -11,9 +11,11 @@ import mlflow
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from workflow import requirements
 
 from stack.wait import wait_until
 from tests.e2e.stacks import Stack
+from tests.unit.tracking_servers import as_client
 
 ANIMALS = pd.DataFrame({"size": [1.0, 30.0]})
 IMPOSSIBLE = {"accuracy": "1.01", "mean_absolute_error": "0.001"}
@@ -86,14 +88,16 @@ def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
 def logged(stack: Stack) -> Iterator[str]:
     """Log a model as a notebook would, with and without an input example; yield its run's URI."""
     classifier = LogisticRegression().fit(ANIMALS, ["frog", "whale"])
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(stack.tracking_url)
-    mlflow.set_experiment("notebook")
-    with mlflow.start_run() as run:
-        mlflow.sklearn.log_model(classifier, name="animals", input_example=ANIMALS)
-        mlflow.sklearn.log_model(classifier, name="bare")
-    yield f"runs:/{run.info.run_id}"
-    mlflow.set_tracking_uri(before)
+    with as_client(stack.tracking_url):
+        mlflow.set_experiment("notebook")
+        with mlflow.start_run() as run:
+            # Otherwise MLflow finds pytest, too, which no image has.
+            packages = requirements("mlflow", "scikit-learn", "pandas", "skops")
+            for name, example in (("animals", ANIMALS), ("bare", None)):
+                mlflow.sklearn.log_model(
+                    classifier, name=name, input_example=example, pip_requirements=packages
+                )
+        yield f"runs:/{run.info.run_id}"
 
 
 def wait(condition: Callable[[], bool]) -> None:

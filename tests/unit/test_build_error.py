@@ -52,7 +52,7 @@ def classic(lines: str) -> str:
 def told(output: str, causes: tuple[Cause, ...]) -> tuple[str, str]:
     """Return the line that is shown, and the advice."""
     said = str(docker_error("it failed", output, causes))
-    line, _, advice = said.removeprefix("it failed: ").partition(" (all that Docker printed stands above)")
+    line, _, advice = said.removeprefix("it failed: ").partition(" (Docker's output was printed before this)")
     return line, advice.removeprefix("; ")
 
 

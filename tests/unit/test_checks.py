@@ -1,5 +1,6 @@
-import logging
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -7,16 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.linear_model import LogisticRegression
 
 from stack.errors import StackError
+from stack.modes.answering import _LOADED_WITHIN, answered
 from stack.modes.native import Native
-from stack.release.checks import _tolerance, record_of
+from stack.release.checks import _example, _tolerance, record_of
 from stack.release.registry import Registry
 from stack.release.replay import Exchange
-from tests.unit.tracking_servers import own_config, running
+from tests.unit.tracking_servers import as_client, own_config, running
 
 ROWS = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0]})
 CLASSIFIER = LogisticRegression().fit(ROWS, ["frog", "frog", "whale", "whale"])
@@ -40,13 +42,9 @@ SIZES = ModelSignature(Schema([ColSpec(DataType.double, "size")]))
 @pytest.fixture(scope="module")
 def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Native]]:
     config = own_config(tmp_path_factory.mktemp("checks") / "home", {"MODEL_NAME": "animals"})
-    before = mlflow.get_tracking_uri()
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with running(config):
-        mlflow.set_tracking_uri(config.own_tracking_url)
+    with running(config), as_client(config.own_tracking_url):
         mlflow.set_experiment("a notebook")
         yield Registry(MlflowClient(), "animals"), Native(config)
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +106,7 @@ def test_a_model_that_fails_on_its_own_example_is_told_with_its_last_words(
     version = registry.register(failing(tmp_path, ROWS.tail(1)))
     with pytest.raises(
         StackError,
-        match=rf"(?s)version {version} of animals fails on its own input example: .*no luck with whales",
+        match=rf"(?s)^version {version} of animals can't be loaded, or fails on .*no luck with whales",
     ):
         record_of(registry, mode, version)
 
@@ -142,9 +140,9 @@ def test_a_version_whose_run_has_no_record_is_checked_by_its_input_example(
     [
         ("classifier", "expected its number, runs:/RUN_ID/NAME, models:/NAME/VERSION or models:/MODEL_ID"),
         ("models:/animals/", "expected its number"),
-        ("runs:/0123456789abcdef0123456789abcdef/model", "there is no model runs:/"),
-        ("models:/nobody/1", "there is no model models:/nobody/1; the MLflow UI shows those that are"),
-        ("models:/nobody@champion", "there is no model models:/nobody@champion"),
+        ("runs:/0123456789abcdef0123456789abcdef/model", "runs:/.* can't be registered"),
+        ("models:/nobody/1", r"models:/nobody/1 can't be registered \(.*\); the MLflow UI shows all models"),
+        ("models:/nobody@champion", "models:/nobody@champion can't be registered"),
     ],
 )
 def test_what_names_no_model_is_refused(checks: tuple[Registry, Native], uri: str, says: str) -> None:
@@ -178,3 +176,75 @@ def test_answers_of_single_precision_need_not_be_as_exact(outputs: Schema | None
     inputs = Schema([ColSpec(DataType.double)])
     assert _tolerance(ModelSignature(inputs, outputs)) == tolerance
     assert _tolerance(None) == 1e-4
+
+
+def test_a_name_that_the_run_has_not_logged_is_told(checks: tuple[Registry, Native], logged: str) -> None:
+    registry, _ = checks
+    with pytest.raises(StackError, match=r"typo can't be registered \(Unable to find a logged_model"):
+        registry.register(f"{logged}/typo")
+
+
+def test_an_example_of_an_older_mlflow_is_made_a_request(tmp_path: Path) -> None:
+    mlflow.sklearn.save_model(CLASSIFIER, tmp_path / "model", input_example=ROWS.head(1))
+    metadata = Model.load(tmp_path / "model")
+    request = _example(metadata, tmp_path / "model")
+    assert request
+    del metadata.saved_input_example_info["serving_input_path"]
+    assert json.loads(str(_example(metadata, tmp_path / "model"))) == json.loads(request)
+
+
+def test_a_model_that_needs_more_than_the_lock_has_is_told_as_that(
+    checks: tuple[Registry, Native], tmp_path: Path
+) -> None:
+    registry, mode = checks
+    code = tmp_path / "failing.py"
+    code.write_text(FAILING)
+    logged = mlflow.pyfunc.log_model(
+        name="failing",
+        python_model=str(code),
+        input_example=ROWS,
+        signature=SIZES,
+        pip_requirements=["cowsay"],
+    )
+    version = registry.register(logged.model_uri)
+    with pytest.raises(
+        StackError, match=rf"version {version} of animals needs packages .*: cowsay \(not installed"
+    ):
+        record_of(registry, mode, version)
+
+
+def answer(script: str, tmp_path: Path, timeout: int = 60, on_wait: Callable[[], None] = lambda: None) -> str:
+    return answered(
+        ["sh", "-c", script],
+        "a request",
+        environment=os.environ,
+        directory=tmp_path,
+        timeout=timeout,
+        on_wait=on_wait,
+    )
+
+
+def test_what_a_process_writes_is_its_answer_and_what_else_it_writes_is_told_if_it_fails(
+    tmp_path: Path,
+) -> None:
+    assert answer("cat; echo noise >&2", tmp_path) == "a request"
+    with pytest.raises(StackError, match=r"(?s)was killed by SIGSEGV .* what it wrote:.*    last words"):
+        answer("printf '\\377'; echo last words >&2; kill -SEGV $$", tmp_path)
+
+
+def test_a_process_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"(?s)not ready after 2 s .*    loading"):
+        answer("echo loading >&2; sleep 100 & echo $! >pid; wait", tmp_path, timeout=2 - _LOADED_WITHIN)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_process_is_ended_when_the_deployment_is_asked_to_stop(tmp_path: Path) -> None:
+    def stop() -> None:
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer("echo $$ >new; mv new pid; exec sleep 100", tmp_path, on_wait=stop)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

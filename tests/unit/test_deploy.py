@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from stack.config import load_config
@@ -118,9 +117,6 @@ class FakeRegistry(Registry):
         self.version(number)
         return Record([Exchange({"world": self.world, "version": number}, [])], None)
 
-    def signature(self, _number: str) -> ModelSignature | None:
-        return None
-
 
 class FakeMode:
     config = load_config({"SERVER_TIMEOUT": "7", "SERVER_QUEUE": "3"}, Path("none"))
@@ -143,7 +139,7 @@ class FakeMode:
     def image_id(self, version: str) -> str:
         return self.world.images.get(version, "")
 
-    def answer(self, model: Path, request: str) -> str:  # noqa: ARG002
+    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:  # noqa: ARG002
         raise AssertionError("a version with held-out rows is checked by these")
 
     def bake(self, version: str) -> None:

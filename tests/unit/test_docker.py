@@ -371,8 +371,8 @@ def test_a_bake_that_fails_shows_why_what_to_do_and_all_that_docker_said(
     with pytest.raises(StackError) as raised:
         Docker(CONFIG).bake("1")
     assert str(raised.value) == (
-        "baking mine/wine:1 failed: ERROR: No matching distribution found for leftpad (all that Docker"
-        " printed stands above); the lock has no leftpad: add it to pyproject.toml, and run"
+        "baking mine/wine:1 failed: ERROR: No matching distribution found for leftpad (Docker's output"
+        " was printed before this); the lock has no leftpad: add it to pyproject.toml, and run"
         " ./scripts/upgrade leftpad"
     )
     assert said in capsys.readouterr().out

@@ -1,4 +1,8 @@
-from collections.abc import Iterator
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +11,7 @@ from typing import Any
 import pytest
 
 import stack.modes.engine
-from stack.config import load_config
+from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
 from stack.modes.docker import lock_command, lock_name
 from stack.modes.engine import Lock, moment
@@ -100,3 +104,41 @@ def test_what_keeps_the_container_from_starting_is_told(engine: Path) -> None:
 )
 def test_the_engines_times_are_read(text: str, microsecond: int) -> None:
     assert moment(text) == datetime(2026, 1, 2, 10, 0, 0, microsecond, UTC)
+
+
+SHOWN = """
+import sys
+from stack.modes.engine import run_shown
+
+code = "import sys; print(sys.stdout.isatty(), sys.stderr.isatty()); sys.exit(7)"
+print(run_shown([sys.executable, "-c", code]), file=sys.stderr)
+"""
+
+
+def show(output: int) -> str:
+    """Run SHOWN with its output there; return what it says of the command that it has shown."""
+    shown = [sys.executable, "-c", SHOWN]
+    return subprocess.run(shown, stdout=output, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT).stderr
+
+
+@pytest.mark.parametrize(
+    ("opened", "is_terminal"), [(pty.openpty, True), (os.pipe, False)], ids=["tty", "pipe"]
+)
+def test_a_command_that_is_shown_gets_a_terminal_if_there_is_one(
+    opened: Callable[[], tuple[int, int]], is_terminal: bool
+) -> None:
+    ours, its = opened()
+    said = show(its)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(its)
+    assert shown.strip() == f"{is_terminal} {is_terminal}"
+    assert said.startswith(f"(7, '{is_terminal} {is_terminal}")
+
+
+def test_a_command_that_is_shown_finishes_though_nobody_reads_what_it_prints() -> None:
+    ours, its = os.pipe()
+    os.close(ours)
+    said = show(its)
+    os.close(its)
+    assert said.startswith("(7, 'False False")

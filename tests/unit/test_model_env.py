@@ -42,7 +42,9 @@ def test_what_is_no_assignment_is_refused_with_its_line(tmp_path: Path, text: st
         read_model_env(tmp_path / "model.env", ())
 
 
-@pytest.mark.parametrize("value", ["pa$word", '"${HOME}"', r"'a\\b'", r'''"it\'s"''', " # none"])
+@pytest.mark.parametrize(
+    "value", ["pa$word", '"${HOME}"', r"'a\\b'", r'''"it\'s"''', r'"\0101"', " # none", "b\t# note"]
+)
 def test_what_compose_would_read_differently_is_refused_without_showing_it(
     tmp_path: Path, value: str
 ) -> None:

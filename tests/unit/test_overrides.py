@@ -11,6 +11,7 @@ import pytest
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
 from stack.modes import overrides
+from stack.modes.engine_error import EngineError
 from stack.modes.overrides import check_files, seen_from_host
 
 ON_HOST = load_config({}, Path("/nonexistent/.env"))
@@ -100,8 +101,30 @@ def test_a_relative_file_is_refused_where_the_hosts_path_can_not_be_used(compose
     check_files(ON_HOST)
     check_files(IN_CONTAINER)  # the path is the same there
     compose.on_host = r"C:\Users\me\clone"
-    with pytest.raises(StackError, match=r"can't mount data/rows on serving, by .*; give the whole path, or"):
+    with pytest.raises(
+        StackError, match=r"can't mount .*data/rows on serving, .*; give the host's whole path, or"
+    ):
         check_files(IN_CONTAINER)
+
+
+def test_a_path_in_the_home_directory_is_refused_because_it_is_another_users_in_the_container(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    compose.on_host = str(tmp_path / "clone")
+    seen = seen_from_host(IN_CONTAINER)
+    compose.serving = {"volumes": [{**BIND, "source": str(tmp_path / "clone" / "rows")}]}
+    check_files(seen)
+    compose.serving = {"volumes": [{**BIND, "source": str(tmp_path / "rows")}]}
+    check_files(ON_HOST)
+    with pytest.raises(StackError, match=r"can't mount .*/rows on serving, because the path is another"):
+        check_files(seen)
+
+
+def test_an_engine_that_does_not_run_this_container_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overrides, "containers", lambda *_: [])
+    with pytest.raises(EngineError, match="does not run the container of deploy"):
+        seen_from_host(IN_CONTAINER)
 
 
 def test_in_the_container_compose_names_files_as_on_the_host(compose: Compose, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from stack.doctor.state import check_home, check_project
 from stack.errors import StackError
 from stack.modes import compose, supervisor
 from stack.modes.choice import choose_mode
-from stack.modes.native import Native
 from stack.modes.owner import OwnerError, check_owner, is_another
 from stack.modes.preflight import MARKER, check_home_owner, prepare_home
 from tests.conftest import put_docker
@@ -99,7 +98,7 @@ def test_a_stack_that_is_this_checkouts_or_nobodys_is_used(machine: Machine, che
     assert check_project(machine.config).state == "ok"
     compose.down(machine.config, volumes=True)
     [trial, down] = machine.changes()
-    assert trial == "rm --force mine-trial"
+    assert trial == "rm --force mine-trial mine-answering"
     assert down.endswith("down --volumes")
 
 
@@ -151,7 +150,7 @@ def test_a_state_directory_is_the_checkouts_that_has_used_it_first(machine: Mach
     for use in (
         lambda: prepare_home(machine.config),
         lambda: supervisor.down(machine.config, volumes=True),
-        lambda: Native(machine.config).check(),
+        lambda: choose_mode(machine.config, "native"),
     ):
         with pytest.raises(
             OwnerError, match=f"is that of {other}; set STACK_HOME in .env to another, or, to"

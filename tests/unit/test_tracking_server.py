@@ -171,7 +171,7 @@ def test_each_variable_that_mlflow_reads_is_known(listed: set[str]) -> None:
 def test_packages_that_extend_mlflow_are_found_because_they_may_read_others(tmp_path: Path) -> None:
     package = tmp_path / "plugin-1.dist-info"
     package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1\n")
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: mlflow-plugin\nVersion: 1\n")
     code = "import mlflow_internals; print(*mlflow_internals.extensions())"
     found = []
     for group in ("mlflow.app", "console_scripts"):
@@ -184,7 +184,7 @@ def test_packages_that_extend_mlflow_are_found_because_they_may_read_others(tmp_
             text=True,
         )
         found.append(asked.stdout.split())
-    assert found == [["plugin"], []]
+    assert found == [["mlflow-plugin"], []]
 
 
 @pytest.mark.parametrize(

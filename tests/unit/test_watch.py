@@ -19,7 +19,7 @@ def nothing() -> None:
 
 
 def watched(world: World) -> Watch:
-    return Watch(FakeRegistry(world), FakeMode(world))
+    return Watch(FakeRegistry(world), lambda: FakeMode(world))
 
 
 def test_the_first_look_deploys_and_the_next_ones_do_nothing_until_an_alias_moves() -> None:
@@ -71,6 +71,33 @@ def test_a_tracking_server_that_is_down_is_told_once_and_waited_for(
     assert world.served == "2"
 
 
+def test_a_deployment_in_which_the_tracking_server_goes_away_is_tried_again() -> None:
+    world = served_world("1", candidate="2")
+    watch = watched(world)
+    world.steps_left, world.tracking_dies = 3, True
+    watch.look(nothing)
+    assert world.aliases["champion"] == "1"
+    world.steps_left = None
+    watch.look(nothing)
+    assert world.served == world.aliases["champion"] == "2"
+
+
+def test_an_alias_that_moves_during_a_deployment_is_followed_afterwards() -> None:
+    class Moving(FakeMode):
+        def bake(self, version: str) -> None:
+            super().bake(version)
+            if version == "2":
+                world.tags["3"] = {}
+                world.aliases["candidate"] = "3"
+
+    world = served_world("1", candidate="2")
+    watch = Watch(FakeRegistry(world), lambda: Moving(world))
+    watch.look(nothing)
+    assert (world.served, world.aliases["candidate"]) == ("2", "3")
+    watch.look(nothing)
+    assert world.served == "3"
+
+
 def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     class Busy(FakeMode):
         is_busy = True
@@ -83,7 +110,7 @@ def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) ->
 
     world = served_world("1", candidate="2")
     mode = Busy(world)
-    watch = Watch(FakeRegistry(world), mode)
+    watch = Watch(FakeRegistry(world), lambda: mode)
     watch.look(nothing)
     watch.look(nothing)
     assert world.served == "1"

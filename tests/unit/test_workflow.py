@@ -32,7 +32,7 @@ from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.pyfunc.model import _PythonModelPyfuncWrapper
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from workflow import Data, Gate, Training, TrainingError, main, run, surroundings
-from workflow.answers import ALONE, UnfitError, answer_elsewhere, as_request, ask
+from workflow.answers import ALONE, SettingError, UnfitError, answer_elsewhere, as_request, ask, load
 from workflow.canonical import canonical
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
@@ -531,6 +531,19 @@ set_model(Model())
 """
 
 
+CONFIGURED = """
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Configured(PythonModel):
+    def predict(self, context, model_input, params=None):
+        config = context.model_config
+        return [f"{config['word']} {config['other']}"] * len(model_input)
+
+set_model(Configured())
+"""
+
+
 @pytest.fixture
 def saved_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Save a model whose helper module has the name of one that is imported here and says otherwise."""
@@ -552,6 +565,27 @@ def saved_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 
 def test_a_model_that_answers_elsewhere_uses_its_own_modules(saved_model: str) -> None:
     assert answer_elsewhere(saved_model, ROWS[["size"]]) == ["saved 1.5", "saved 2.0", "saved 4.0"]
+
+
+def test_a_model_config_that_is_set_replaces_that_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.py").write_text(CONFIGURED)
+    mlflow.pyfunc.save_model(
+        tmp_path / "saved",
+        python_model=str(tmp_path / "model.py"),
+        model_config={"word": "own", "other": 1},
+        pip_requirements=[],
+    )
+    model = str(tmp_path / "saved")
+    assert answer_elsewhere(model, ROWS[["size"]].head(1)) == ["own 1"]
+    monkeypatch.setenv("SERVING_MODEL_CONFIG", '{"word": "set"}')
+    assert answer_elsewhere(model, ROWS[["size"]].head(1)) == ["set 1"]
+    monkeypatch.setenv("SERVING_MODEL_CONFIG", "[1]")
+    with pytest.raises(
+        SettingError, match=r"SERVING_MODEL_CONFIG is no JSON object; correct it in model\.env"
+    ):
+        load(model)
 
 
 def test_a_model_that_fails_elsewhere_says_why(saved_model: str) -> None:

@@ -1,8 +1,11 @@
 """A tracking server as a process of its own, started as the stack without Docker starts it."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+import mlflow
 
 from stack.config import Config, load_config
 from stack.modes.parts import Parts
@@ -35,3 +38,17 @@ def running(config: Config) -> Iterator[Parts]:
     with started(config) as parts:
         parts.wait_for_tracking()
         yield parts
+
+
+@contextmanager
+def as_client(url: str) -> Iterator[None]:
+    """Let this process talk to the server there; put back all that MLflow changes."""
+    before = dict(os.environ)
+    mlflow.set_tracking_uri(url)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

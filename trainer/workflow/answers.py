@@ -6,6 +6,7 @@ runs by itself, and can import no module beside it then. No other module of the 
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,10 @@ _MOST_SECONDS = 5.0
 # What is kept for the replay: the first rows, until there are so many, or the model needs so many seconds.
 REPLAY_ROWS = 1000
 REPLAY_SECONDS = 30.0
+
+
+class SettingError(Exception):
+    """A setting can't be used: its text says which, and what to do."""
 
 
 class UnfitError(Exception):
@@ -179,6 +184,21 @@ def first_paragraph(error: Exception) -> str:
     return " ".join(str(error).strip().partition("\n\n")[0].split())
 
 
+def load(model_uri: str) -> PyFuncModel:
+    """Load a model as the model server does, with the values that replace those of its own model_config.
+
+    Raises:
+        SettingError: if they are no JSON object.
+
+    """
+    try:
+        config = dict(json.loads(os.environ.get("SERVING_MODEL_CONFIG") or "{}"))
+    except (TypeError, ValueError) as error:
+        raise SettingError("SERVING_MODEL_CONFIG is no JSON object; correct it in model.env") from error
+    # Without its warnings, which nobody would read.
+    return load_model(model_uri, suppress_warnings=True, model_config=config)
+
+
 def answer_elsewhere(model_uri: str, features: pd.DataFrame) -> list[Any]:
     """Return the answers of a model that is loaded by a process of its own.
 
@@ -205,7 +225,7 @@ def main(model_uri: str, rows: str, answers: str) -> None:
     """Run in that process: write the model's answers, or its error, to the file ``answers``."""
     found: dict[str, Any]
     try:
-        model = load_model(model_uri, suppress_warnings=True)  # nobody would read them
+        model = load(model_uri)
         found = {"answers": ask(model, pd.read_pickle(rows)).answers}  # noqa: S301 - our own file
     except Exception as error:
         found = {"error": one_line(error)}

@@ -23,7 +23,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 
 from workflow import surroundings
-from workflow.answers import REPLAY_ROWS, Answered, UnfitError, answer_elsewhere, as_request, ask, one_line
+from workflow.answers import (
+    REPLAY_ROWS,
+    Answered,
+    SettingError,
+    UnfitError,
+    answer_elsewhere,
+    as_request,
+    ask,
+    load,
+    one_line,
+)
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import file_digests, fingerprint
 from workflow.gate import Champion, Verdict, judge
@@ -108,9 +118,9 @@ def _last_trained(client: MlflowClient, model_name: str) -> ModelVersion | None:
 def _set_candidate(client: MlflowClient, version: ModelVersion) -> None:
     """Let `candidate` name the version; say so if it named another, which somebody may have chosen."""
     before = _candidate(client, version.name)
-    client.set_registered_model_alias(version.name, "candidate", version.version)
     if before is not None:
         print(f"version {before} was the candidate until now; to serve that one: ./scripts/promote {before}")
+    client.set_registered_model_alias(version.name, "candidate", version.version)
 
 
 def _candidate(client: MlflowClient, model_name: str) -> str | None:
@@ -199,11 +209,13 @@ def _ask(model: ModelInfo, features: pd.DataFrame) -> Answered:
     """Ask the model that was logged, also with the params of its input example, if that has any."""
     with tempfile.TemporaryDirectory() as directory:
         path = mlflow.artifacts.download_artifacts(model.model_uri, dst_path=directory)
-        loaded = mlflow.pyfunc.load_model(path)
         try:
+            loaded = load(path)
             return ask(loaded, features, loaded.metadata.load_input_example_params(path))
         except UnfitError as error:
             raise TrainingError(f"predict {error}; change predict") from error
+        except SettingError as error:
+            raise TrainingError(str(error)) from error
 
 
 def _replay(training: Training, answered: Answered) -> dict[str, Any]:
