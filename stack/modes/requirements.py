@@ -20,7 +20,7 @@ def check_requirements(model: Path, what: str) -> None:
 
 def unmet_requirements(file: Path) -> list[str]:
     """Return a model's pip requirements for which no version that they allow is installed here."""
-    unmet = []
+    unmet: list[str] = []
     if not file.exists():
         return unmet
     for line in file.read_text().splitlines():

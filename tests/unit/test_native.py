@@ -11,9 +11,9 @@ from stack.config import load_config
 from stack.errors import StackError
 from stack.modes.model_servers import Note
 from stack.modes.native import Native
-from stack.modes.requirements import unmet_requirements
 from stack.modes.parts import Parts
 from stack.modes.processes import part_environment
+from stack.modes.requirements import unmet_requirements
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
