@@ -114,6 +114,18 @@ class Stack:
             )
         return done
 
+    def start(self, *command: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
+        """Start a command, and leave it running; its output can be read."""
+        return subprocess.Popen(
+            command,
+            cwd=self.checkout,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
     def script(self, name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run(f"./scripts/{name}", *arguments, check=check)
 
@@ -122,15 +134,7 @@ class Stack:
 
         Each answer must be right. Only if it ``may_pause``, one server stops before the next one starts.
         """
-        process = subprocess.Popen(
-            [f"./scripts/{name}", *arguments],
-            cwd=self.checkout,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process = self.start(f"./scripts/{name}", *arguments)
         count = 0
         try:
             while process.poll() is None:

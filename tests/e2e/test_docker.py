@@ -295,15 +295,7 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
 @pytest.mark.thorough
 @pytest.mark.parametrize("command", ["./scripts/up --docker", "docker compose up --no-color"])
 def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, command: str) -> None:
-    attached = subprocess.Popen(
-        command.split(),
-        cwd=other.checkout,
-        env=other.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    attached = other.start(*command.split())
     try:
         wait_until(lambda: not_healthy(other.serving_url), timeout=180, alive=lambda: attached.poll() is None)
         assert other.predictions() == CLASSES

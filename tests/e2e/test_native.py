@@ -38,15 +38,7 @@ def nothing_left(stack: Stack) -> str | None:
 @contextmanager
 def attached(stack: Stack) -> Iterator[subprocess.Popen[str]]:
     """Run an attached `up` until it serves; the test ends it."""
-    process = subprocess.Popen(
-        ["./scripts/up", "--native"],
-        cwd=CHECKOUT,
-        env=stack.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = stack.start("./scripts/up", "--native", stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert any("the stack is up" in line for line in process.stdout), stack.logs()

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,15 +144,7 @@ def test_a_model_without_an_input_example_is_served_if_somebody_says_so(stack: S
 
 def test_a_watching_deploy_serves_what_somebody_chooses_in_the_registry(stack: Stack, logged: str) -> None:
     before = stack.aliases()["champion"]
-    watching = subprocess.Popen(
-        ["./scripts/deploy", "--watch"],
-        cwd=stack.checkout,
-        env=stack.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    watching = stack.start("./scripts/deploy", "--watch")
     try:
         chosen = mlflow.register_model(f"{logged}/animals", stack.model.name).version
         stack.client.set_registered_model_alias(stack.model.name, "candidate", chosen)

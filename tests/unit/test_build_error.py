@@ -242,20 +242,22 @@ AT_A_START = {
 }
 
 
+def assert_told(output: str, causes: tuple[Cause, ...], shown: str, advised: str) -> None:
+    line, advice = told(output, causes)
+    assert shown in line
+    assert advised in advice
+
+
 @pytest.mark.parametrize("cause", IN_A_BAKE)
 def test_a_bake_that_fails_shows_its_cause_and_one_advice(cause: str) -> None:
     output, shown, advised = IN_A_BAKE[cause]
-    line, advice = told(output, BAKING)
-    assert shown in line
-    assert advised in advice
+    assert_told(output, BAKING, shown, advised)
 
 
 @pytest.mark.parametrize("cause", AT_A_START)
 def test_a_start_that_fails_shows_its_cause_and_one_advice(cause: str) -> None:
     output, shown, advised = AT_A_START[cause]
-    line, advice = told(output, STARTING)
-    assert shown in line
-    assert advised in advice
+    assert_told(output, STARTING, shown, advised)
 
 
 @pytest.mark.parametrize(
