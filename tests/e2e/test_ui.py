@@ -1,11 +1,12 @@
 """The pages of the MLflow UI and of the model server, as a person sees them in a browser."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.e2e.stacks import Stack, can_not_run
 
@@ -15,16 +16,26 @@ PATIENCE = 20_000
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         can_not_run(f"UI tests can't run: none of {', '.join(BROWSERS)} is installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1200, "height": 1100})
-        page.set_default_timeout(PATIENCE)
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page for which Playwright fetches what it asks of this machine. Chromium itself gives up all requests
+    when a network interface comes or goes (ERR_NETWORK_CHANGED), and Docker's do so with each container."""
+    page = browser.new_page(viewport={"width": 1200, "height": 1100})
+    page.set_default_timeout(PATIENCE)
+    page.route(re.compile("^http://127.0.0.1:"), lambda route: route.fulfill(response=route.fetch()))
+    yield page
+    page.unroute_all(behavior="ignoreErrors")
+    page.close()
 
 
 @pytest.fixture(scope="module", params=["native", "docker"])
@@ -104,6 +115,7 @@ def test_a_page_of_an_origin_that_is_set_may_ask_and_one_of_another_may_not(stac
     headers = "headers: {'Content-Type': 'application/json'}"
     ask = f"([url, body]) => fetch(url, {{method: 'POST', body, {headers}}}).then(answer => answer.json())"
     url = f"{stack.serving_url}/invocations"
+    page.unroute_all()  # Playwright would itself answer which origins may ask
     page.goto(f"{stack.tracking_url}/health")
     assert stack.model.is_right(page.evaluate(ask, [url, stack.model.request])["predictions"])
     assert page.evaluate(ask, [url, "{"])["error_code"] == "BAD_REQUEST"
