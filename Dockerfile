@@ -91,6 +91,21 @@ ENV HOME=/home/stack \
     MLFLOW_DISABLE_TELEMETRY=true
 USER 10001:10001
 
+# What a model needs and the lock has not; `deploy` bakes all versions of these requirements onto it. `deploy` builds
+# this stage, on the PYTHON_IMAGE of the model's own Python, and says what is needed in the directory `needs`.
+FROM base AS environment
+USER 0:0
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=bind,source=vendor,target=/vendor \
+    --mount=type=secret,id=ca,mode=0444 \
+    --mount=type=bind,from=uv,source=/uv,target=/uv \
+    --mount=type=bind,from=needs,target=/needs \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=cache,target=/root/.cache/uv \
+    . /sources/sources.sh && use_image_sources \
+    && install_environment "/uv/bin/uv" "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt
+USER 10001:10001
+
 FROM base AS trainer
 ARG MODEL_DIR=trainer
 # Laid out as the checkout is, so that the same files give the same fingerprint.

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
-from stack.modes.docker import python_image
+from stack.modes.docker_environment import python_image
 from stack.modes.engine import find_image, run
 from stack.modes.engine_error import why_no_engine
 from stack.modes.preflight import check_room

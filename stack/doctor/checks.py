@@ -10,7 +10,7 @@ from stack.doctor import engine, machine, network, state
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
-from stack.modes.docker import base_image, python_image
+from stack.modes.docker_environment import base_image, python_image
 from stack.modes.engine import moment
 
 # The name of a check, for the line that says that the check itself failed; and the check.

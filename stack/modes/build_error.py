@@ -103,6 +103,12 @@ STARTING = (
 )
 
 
+def failed_step(output: str) -> list[str]:
+    """Return what the step that failed has printed, without the line that only says that it failed."""
+    lines = _failed_step(_CONTROL.sub("", output))
+    return [line for line in lines if not _EXITED.search(line)] or lines
+
+
 def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackError:
     """Return the error that says what failed, why, and what to do, if the cause is known.
 
@@ -113,7 +119,7 @@ def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackErro
         for line in reversed(lines):
             if found := re.search(cause.words, line, re.IGNORECASE):
                 return StackError(f"{_text(what, line)}; {cause.advice.format(**found.groupdict())}")
-    told = [line for line in lines if not _EXITED.search(line)] or lines
+    told = failed_step(output)
     return StackError(_text(what, next(filter(_ERROR.search, reversed(told)), told[-1])))
 
 

@@ -7,15 +7,17 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
-from stack.errors import StackError, TrackingError
+from stack.errors import StackError
 from stack.mlflow_internals import building_by
+from stack.modes import docker_environment
 from stack.modes.answering import answer_command, answered
 from stack.modes.build_error import BAKING, docker_error
 from stack.modes.compose import (
@@ -26,7 +28,9 @@ from stack.modes.compose import (
     service_containers,
     trial_name,
 )
+from stack.modes.docker_environment import base_image, base_python, environment_image, lies_on
 from stack.modes.engine import (
+    Image,
     Lock,
     container_log,
     containers,
@@ -36,6 +40,7 @@ from stack.modes.engine import (
     volume_made_at,
     watch,
 )
+from stack.modes.environment import Environment
 from stack.modes.memory import is_free
 from stack.modes.mode import LOG_LINES, Check, Served, Service, nothing
 from stack.modes.overrides import check_files
@@ -48,18 +53,6 @@ _STARTED_TOGETHER = timedelta(seconds=5)
 _LAST_SERVED = "live"
 # Where build-docker puts the model in an image.
 _MODEL = "/opt/ml/model"
-
-
-def base_image(config: Config) -> str:
-    """Name the image that holds Python and the locked packages; models are baked onto it."""
-    return f"{config.project}-base"
-
-
-def python_image() -> str:
-    """Name the image that the Dockerfile's images start from."""
-    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
-    assert found  # noqa: S101 - tests/unit/test_repository.py checks it
-    return found[1]
 
 
 def image(config: Config, version: str) -> str:
@@ -84,6 +77,11 @@ def build_command(name: str, platform: str, context: str) -> list[str]:
     return ["docker", "build", *options, context]
 
 
+def without_steps(dockerfile: str) -> str:
+    """Leave out what build-docker's Dockerfile runs: it installs, and all that is needed is there already."""
+    return "\n".join(line for line in dockerfile.splitlines() if not line.startswith("RUN ")) + "\n"
+
+
 def let_all_read(directory: Path) -> None:
     """Let every user read what is in a directory: the image's user is another than the one who bakes."""
     for path in (directory, *directory.rglob("*")):
@@ -103,8 +101,8 @@ def lock_command(config: Config) -> list[str]:
     return ["docker", "run", *options, f"--name={lock_name(config)}", base_image(config)]
 
 
-def answering_command(config: Config) -> list[str]:
-    """Build the command line that makes this container, and does not start it.
+def answering_command(config: Config, on: str) -> list[str]:
+    """Build the command line that makes this container on an image, and does not start it.
 
     It reaches nothing or, with SERVING_NETWORK=open, the outside, but not the tracking server. The values of
     the model's own variables come from the environment of the command.
@@ -114,7 +112,7 @@ def answering_command(config: Config) -> list[str]:
     bounded = ("--pids-limit=4096", "--log-driver=none", "--pull=never")
     own = (f"--env={name}" for name in config.model_environment)
     name, model = f"--name={answering_name(config)}", answer_command("python", _MODEL)
-    return ["docker", "create", "--interactive", *confined, *bounded, *own, name, base_image(config), *model]
+    return ["docker", "create", "--interactive", *confined, *bounded, *own, name, on, *model]
 
 
 def compose_environment(config: Config, version: str, image_id: str = "") -> dict[str, str]:
@@ -141,14 +139,41 @@ class Docker:
         """Not here: only one container can have a published port."""
         return False
 
-    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
+    @property
+    def python(self) -> str:
+        """That of the base image."""
+        return base_python()
+
+    def scratch(self) -> AbstractContextManager[str]:
+        """Make it where temporary files lie; the container of `deploy` clears that when it starts."""
+        return TemporaryDirectory()
+
+    def prepare(self, environment: Environment) -> str:
+        """Make the environment's image, if it is not there; return the packages that it holds."""
+        return docker_environment.prepare(self.config, environment, self._base())
+
+    def _base(self) -> Image:
+        base = base_image(self.config)
+        if not (found := find_image(base)):
+            raise StackError(f"the base image {base} does not exist; run: docker compose build")
+        return found
+
+    def _below(self, environment: Environment | None) -> str:
+        """Name the image on which a model is baked."""
+        if environment is None:
+            return base_image(self.config)
+        return environment_image(self.config, environment.key)
+
+    def answer(
+        self, model: Path, environment: Environment | None, request: str, on_wait: Callable[[], None]
+    ) -> str:
         """Return what the model in a directory answers to a request, in a container."""
         name, own = answering_name(self.config), self.config.model_environment
         let_all_read(model)
         self._remove(name)
         try:
             for command in (
-                answering_command(self.config),
+                answering_command(self.config, self._below(environment)),
                 ["docker", "cp", f"{model}/.", f"{name}:{_MODEL}"],
             ):
                 made = run(command, own)
@@ -165,33 +190,25 @@ class Docker:
         finally:
             self._remove(name)
 
-    def bake(self, version: str) -> None:
-        """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete.
-
-        MLflow's tracking URI must be set.
-        """
-        from mlflow.exceptions import MlflowException
+    def bake(self, version: str, model: Path, environment: Environment | None) -> None:
+        """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete."""
         from mlflow.models import build_docker
 
-        base, name = base_image(self.config), image(self.config, version)
-        found, replaced = find_image(base), find_image(name)
-        if not found:
-            raise StackError(f"the base image {base} does not exist; run: docker compose build")
+        base, name = self._base(), image(self.config, version)
+        replaced = find_image(name)
 
         def build(context_dir: str, image_name: str, _network: str | None = None) -> None:
+            dockerfile = Path(context_dir, "Dockerfile")
+            dockerfile.write_text(without_steps(dockerfile.read_text()))
             let_all_read(Path(context_dir))
-            built = run(build_command(image_name, found.platform, context_dir))
+            built = run(build_command(image_name, base.platform, context_dir))
             if built.returncode != 0:
                 printed = built.stdout + built.stderr
                 print(printed, flush=True)
                 raise docker_error(f"baking {image_name} failed", printed, BAKING)
 
-        model_uri = f"models:/{self.config.model_name}/{version}"
-        try:
-            with building_by(build):
-                build_docker(model_uri, name, env_manager="local", base_image=base)
-        except MlflowException as error:
-            raise TrackingError.because(self.config.tracking_url, error) from error
+        with building_by(build):
+            build_docker(str(model), name, env_manager="local", base_image=self._below(environment))
         made = find_image(name)
         if replaced and made and made.identity != replaced.identity:
             # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
@@ -219,8 +236,7 @@ class Docker:
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; empty if it lies on another base image than today's."""
         found, base = find_image(image(self.config, version)), find_image(base_image(self.config))
-        below = base.layers if base else []
-        return found.identity if found and found.layers[: len(below)] == below else ""
+        return found.identity if found and (base is None or lies_on(found, base)) else ""
 
     def fits_beside(self) -> bool:
         """Whether there is memory for a second model server beside the one that serves."""
@@ -301,13 +317,14 @@ class Docker:
             run(["docker", "image", "rm", name])
 
     def tidy(self) -> None:
-        """Remove the versions on an older base image, and what builds and bakes have left without a name.
+        """Remove the versions on an older base image, unused environments, and what has no name.
 
         A bake's image inherits the label by which Compose marks what it builds for this project.
         """
         for version in self.baked_versions():
             if not self.image_id(version):
                 self.discard(version)
+        docker_environment.remove_unused(self.config)
         own = f"--filter=label=com.docker.compose.project={self.config.project}"
         run(["docker", "image", "prune", "--force", own])
 

@@ -70,12 +70,13 @@ def container_log(identity: str, *options: str) -> str:
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
 
-    And its names, and when it last got one.
+    And its labels, its names, and when it last got one.
     """
 
     identity: str
     platform: str
     layers: list[str]
+    labels: dict[str, str]
     names: list[str]
     named_at: datetime
 
@@ -91,6 +92,7 @@ def find_image(name: str) -> Image | None:
         of["Id"],
         f"{of['Os']}/{of['Architecture']}",
         of["RootFS"]["Layers"],
+        of["Config"].get("Labels") or {},
         of["RepoTags"] or [],
         moment(of["Metadata"].get("LastTagTime") or "0001-01-01T00:00:00Z"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stack.config import Config
+from stack.modes.environment import Environment
 
 LOG_LINES = 20
 
@@ -50,6 +51,10 @@ class Mode(Protocol):
     def starts_beside(self) -> bool:
         """Whether a new model server starts beside the one that serves, because both can have the port."""
 
+    @property
+    def python(self) -> str:
+        """The minor version of the Python that the locked packages are installed for, such as 3.13."""
+
     def check(self) -> None:
         """Raise StackError if nothing can be served here, or not as it is set."""
 
@@ -65,7 +70,20 @@ class Mode(Protocol):
         Empty if it is not baked, or was baked with other packages or another model server than today's.
         """
 
-    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
+    def scratch(self) -> AbstractContextManager[str]:
+        """Make a directory for a model's files, and remove it at the end."""
+
+    def prepare(self, environment: Environment) -> str:
+        """Make an environment, if it is not there; return the packages that it holds, a line each.
+
+        Raises:
+            StackError: if it can't be made.
+
+        """
+
+    def answer(
+        self, model: Path, environment: Environment | None, request: str, on_wait: Callable[[], None]
+    ) -> str:
         """Return what the model in a directory answers to a request, as JSON in MLflow's formats.
 
         `mlflow models predict` loads it, in a process of its own. An exception of ``on_wait`` ends that.
@@ -75,8 +93,11 @@ class Mode(Protocol):
 
         """
 
-    def bake(self, version: str) -> None:
-        """Bake the version; do not touch what is served."""
+    def bake(self, version: str, model: Path, environment: Environment | None) -> None:
+        """Bake a version of these files, which may be moved; do not touch what is served.
+
+        An environment must have been prepared; without one, the model gets the locked packages.
+        """
 
     def fits_beside(self) -> bool:
         """Whether there is memory for a second model server beside the one that serves."""

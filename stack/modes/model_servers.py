@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
@@ -104,7 +103,7 @@ class ModelServers:
             if current is None or process.name != current.name:
                 process.stop()
 
-    def replace(self, note: Note, model: str, check: Check) -> None:
+    def replace(self, note: Note, model: str, python: str, check: Check) -> None:
         """Start a new one, then stop the old one.
 
         An old one that is not healthy stops first: it would get half of the connections.
@@ -123,15 +122,15 @@ class ModelServers:
             check_port("SERVING_PORT", port, "the model server")
         new = next(process for process in self.processes() if old is None or process.name != old.name)
         try:
-            check(self.start(new, note, model, port))
+            check(self.start(new, note, model, python, port))
         except StackError:
             new.stop()
             raise
         if old is not None:
             old.stop()
 
-    def start(self, process: Process, note: Note, model: str, port: int | None = None) -> str:
-        """Start one for the model in that directory; return its own URL.
+    def start(self, process: Process, note: Note, model: str, python: str, port: int | None = None) -> str:
+        """Start one for the model in that directory, by this Python; return its own URL.
 
         It listens only there, unless ``port`` is given.
         """
@@ -141,7 +140,7 @@ class ModelServers:
         if port is not None:
             ports = {"SERVER_PORT": str(port), "SERVER_OWN_PORT": str(own_port)}
         process.start(
-            [sys.executable, "-m", "model_server"],
+            [python, "-m", "model_server"],
             part_environment(
                 self.environ,
                 **self.config.model_environment,

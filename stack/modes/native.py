@@ -1,7 +1,8 @@
 """How a version is baked and served without Docker: as a directory, by a local process.
 
 All state lies in one directory: mlflow.db and artifacts/ of the tracking server, models/ with a directory
-for each baked version, logs/, and run/ with the locks of the processes.
+for each baked version, environments/ for models that the lock does not do for, logs/, and run/ with the
+locks of the processes.
 """
 
 import hashlib
@@ -11,20 +12,22 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import Config
-from stack.errors import LockedError, StackError, TrackingError
-from stack.modes import model_servers
+from stack.errors import LockedError, StackError
+from stack.modes import model_servers, native_environment
 from stack.modes.answering import answer_command, answered
+from stack.modes.environment import Environment
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
-from stack.modes.requirements import check_requirements
 from stack.wait import wait_until
+
+_PARTIAL, _ENVIRONMENT = ".partial", ".environment"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,28 @@ class Native:
         """Return where the version's baked files lie."""
         return self._models / version
 
-    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:
+    @property
+    def python(self) -> str:
+        """That of .venv."""
+        return native_environment.own_python()
+
+    def scratch(self) -> AbstractContextManager[str]:
+        """Make it beside the baked models, so that a model's files are moved and not copied."""
+        self._models.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=self._models, suffix=_PARTIAL)
+
+    def prepare(self, environment: Environment) -> str:
+        """Make a virtual environment, if it is not there; return the packages that it holds."""
+        return native_environment.prepare(self.config.home, environment)
+
+    def answer(
+        self, model: Path, environment: Environment | None, request: str, on_wait: Callable[[], None]
+    ) -> str:
         """Return what the model in a directory answers to a request."""
         own = {**self.config.model_environment, "MLFLOW_DISABLE_TELEMETRY": "true"}
         with tempfile.TemporaryDirectory() as directory:
             return answered(
-                answer_command(sys.executable, str(model)),
+                answer_command(self._python(environment.key if environment else ""), str(model)),
                 request,
                 environment=part_environment(os.environ, **own),
                 directory=Path(directory),
@@ -69,30 +88,28 @@ class Native:
                 on_wait=on_wait,
             )
 
-    def bake(self, version: str) -> None:
-        """Fetch the version's files; they get their final place when they are complete.
+    def bake(self, version: str, model: Path, environment: Environment | None) -> None:
+        """Put the version's files into their place, and beside them the key of its environment, if any."""
+        self._remove(version)
+        if environment is not None:
+            self._key_file(version).write_text(environment.key)
+        model.rename(self.model_directory(version))
 
-        MLflow's tracking URI must be set.
-        """
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
+    def _remove(self, version: str) -> None:
+        shutil.rmtree(self.model_directory(version), ignore_errors=True)
+        self._key_file(version).unlink(missing_ok=True)
 
-        target = self.model_directory(version)
-        partial = target.with_name(f"{version}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            download_artifacts(f"models:/{self.config.model_name}/{version}", dst_path=str(partial))
-        except MlflowException as error:
-            raise TrackingError.because(self.config.tracking_url, error) from error
-        if not (partial / "MLmodel").exists():
-            raise StackError(
-                f"the tracking server has no files for version {version} of {self.config.model_name};"
-                " train again, or deploy another version"
-            )
-        check_requirements(partial, f"version {version} of {self.config.model_name}")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+    def _key_file(self, version: str) -> Path:
+        return self._models / f"{version}{_ENVIRONMENT}"
+
+    def _key(self, version: str) -> str:
+        """Return the key of the environment of a baked version; empty if it has the locked packages."""
+        file = self._key_file(version)
+        return file.read_text() if file.exists() else ""
+
+    def _python(self, key: str) -> str:
+        """Return the Python of an environment, or that of .venv."""
+        return str(native_environment.python_of(self.config.home, key)) if key else sys.executable
 
     def check(self) -> None:
         """Raise StackError if no stack is up here."""
@@ -116,15 +133,15 @@ class Native:
         """Stop what a killed deployment left running; remove what it had fetched only in part."""
         self.process("trial").stop()
         self.servers.clean_up()
-        for partial in self._models.glob("*.partial"):
+        for partial in self._models.glob(f"*{_PARTIAL}"):
             shutil.rmtree(partial)
 
     def image_id(self, version: str) -> str:
         """Return a digest of the version's files and the model server's; it stands for the image id."""
-        model = self.model_directory(version)
-        if not model.exists():
+        model, key = self.model_directory(version), self._key(version)
+        if not model.exists() or (key and not native_environment.python_of(self.config.home, key)):
             return ""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(key.encode())
         for directory in (model, MODEL_SERVER):
             for file in sorted(directory.rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:
@@ -142,13 +159,13 @@ class Native:
         """Serve the version's files on a free port."""
         trial = self.process("trial")
         try:
-            yield self.servers.start(trial, self._note(version), str(self.model_directory(version)))
+            yield self.servers.start(trial, *self._served_as(version))
         finally:
             trial.stop()
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's files in place of what is served now."""
-        self.servers.replace(self._note(version), str(self.model_directory(version)), check)
+        self.servers.replace(*self._served_as(version), check=check)
 
     def stop_serving(self) -> None:
         """Stop the model server."""
@@ -191,10 +208,12 @@ class Native:
         """Remove the version's files, unless they are served."""
         served = self.served()
         if served is None or (served.model_name, served.version) != (self.config.model_name, version):
-            shutil.rmtree(self.model_directory(version))
+            self._remove(version)
 
     def tidy(self) -> None:
-        """Nothing to do: a bake takes the place of what was there."""
+        """Remove the environments that no baked version has."""
+        files = self._models.parent.glob(f"*/*{_ENVIRONMENT}")
+        native_environment.remove_unused(self.config.home, {file.read_text() for file in files})
 
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
@@ -213,8 +232,10 @@ class Native:
     def _models(self) -> Path:
         return self.config.home / "models" / self.config.model_name
 
-    def _note(self, version: str) -> Note:
-        return Note(self.config.model_name, version, self.image_id(version))
+    def _served_as(self, version: str) -> tuple[Note, str, str]:
+        """Return a baked version's note, its directory, and its Python."""
+        note = Note(self.config.model_name, version, self.image_id(version))
+        return note, str(self.model_directory(version)), self._python(self._key(version))
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs."""

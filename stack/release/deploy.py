@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stack.errors import StackError, TrackingError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # Baked versions that are kept besides champion and previous.
 KEPT_OTHERS = 2
-_TAG_LENGTH = 5000
 
 
 def deploy(
@@ -166,20 +166,19 @@ def _bake(
 
     """
     from stack.release.checks import record_of
-    from stack.release.replay import Record
 
     tags = registry.version(version).tags
     baked, replay = mode.image_id(version), tags.get("replay", "")
     if baked and tags.get("image_id") == baked and replay.startswith(("passed", "unchecked")):
         return None
     # What is live unchecked, or was, goes on to be: somebody has decided so.
-    if unchecked or (replay.startswith("unchecked") and version in registry.deployed()):
-        record = Record([], None)
-    else:
-        record = record_of(registry, mode, version, check)
-    since = time.monotonic()
-    print(f"baking version {version} of {registry.model_name}", flush=True)
-    mode.bake(version)
+    unchecked = unchecked or (replay.startswith("unchecked") and version in registry.deployed())
+    with mode.scratch() as directory:
+        model = registry.fetch(version, Path(directory))
+        record, environment = record_of(registry, mode, version, model, check, unchecked=unchecked)
+        since = time.monotonic()
+        print(f"baking version {version} of {registry.model_name}", flush=True)
+        mode.bake(version, model, environment)
     print(f"baked in {time.monotonic() - since:.1f} s", flush=True)
     return record
 
@@ -207,7 +206,7 @@ def _checking(registry: "Registry", version: str) -> Iterator[None]:
     except TrackingError:
         raise
     except StackError as error:
-        registry.tag(version, replay=f"failed: {error}"[:_TAG_LENGTH])
+        registry.tag(version, replay=f"failed: {error}")
         raise StackError(f"version {version} of {registry.model_name} failed the replay: {error}") from error
 
 
@@ -267,7 +266,7 @@ def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str,
     try:
         if before is not None and registry.aliases().get("champion") not in (before, None):  # moved by hand
             registry.set_alias("champion", before)
-        registry.tag(target, failure=told[:_TAG_LENGTH])
+        registry.tag(target, failure=told)
     except StackError as second:
         told += f"\nand the tag `failure` could not be set: {second}"
     raise StackError(told) from error

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.models import ModelSignature, get_model_info
 
 from stack.errors import StackError, TrackingError
-from stack.release.replay import TOLERANCE, Exchange, Record
 
+_TAG_LENGTH = 5000  # MLflow refuses a longer one
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
 _REPLAY = "replay.json"
 _URI = re.compile(r"(runs:/[^/]+/.+|models:/[^/@]+(/[0-9]+|@[^/@]+)?)")
@@ -80,7 +80,7 @@ class Registry:
             found = self._client.search_model_versions(f"name='{self.model_name}'")
         return {str(of.version): of.tags["deployed_at"] for of in found if _was_deployed(of)}
 
-    def held_out(self, number: str) -> Record | None:
+    def replay(self, number: str) -> dict[str, Any] | None:
         """Return the held-out rows with their answers that the workflow logged when it trained the version.
 
         None if somebody else has logged it, or if its run was deleted for good. A copy of a version has that
@@ -93,38 +93,31 @@ class Registry:
             files = [file.path for file in self._client.list_artifacts(found.run_id)]
             if _REPLAY not in files:
                 return None
-            replay = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{_REPLAY}")
-            signature = self.signature(number)
+            replay: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{found.run_id}/{_REPLAY}")
         except MlflowException as error:
             if error.error_code == _MISSING:
                 return None
             raise TrackingError.because(self._client.tracking_uri, error) from error
-        # Before there were several, the file held one exchange and nothing else.
-        exchanges = [Exchange(**found) for found in replay.get("exchanges", [replay])]
-        return Record(exchanges, signature, replay.get("tolerance", TOLERANCE))
-
-    def signature(self, number: str) -> ModelSignature | None:
-        """Return the signature of a version, if it has one."""
-        with self._asking():
-            found: ModelSignature | None = get_model_info(f"models:/{self.model_name}/{number}").signature
-        return found
+        return replay
 
     def fetch(self, number: str, directory: Path) -> Path:
-        """Download the version's files into a directory; return where they are.
+        """Download the version's files into a new directory in this one; return that.
 
         Raises:
             StackError: if there are none.
 
         """
-        uri, missing = (
-            f"models:/{self.model_name}/{number}",
-            f"version {number} of {self.model_name} has no files",
+        uri, files = f"models:/{self.model_name}/{number}", directory / "model"
+        missing = (
+            f"the tracking server has no files for version {number} of {self.model_name};"
+            " train again, or deploy another version"
         )
+        files.mkdir()
         with self._asking(missing):
-            found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(directory)))
-        if not (found / "MLmodel").exists():
-            raise StackError(f"{missing} on the tracking server; deploy another version")
-        return found
+            mlflow.artifacts.download_artifacts(uri, dst_path=str(files))
+        if not (files / "MLmodel").exists():
+            raise StackError(missing)
+        return files
 
     def set_alias(self, alias: str, number: str) -> None:
         """Let the alias name that version."""
@@ -137,10 +130,10 @@ class Registry:
             self._client.delete_registered_model_alias(self.model_name, alias)
 
     def tag(self, number: str, **tags: str) -> None:
-        """Set tags of a version, in this order."""
+        """Set tags of a version, in this order; what is too long for one is cut off."""
         for name, value in tags.items():
             with self._asking():
-                self._client.set_model_version_tag(self.model_name, number, name, value)
+                self._client.set_model_version_tag(self.model_name, number, name, value[:_TAG_LENGTH])
 
     def remove_tag(self, number: str, name: str) -> None:
         """Remove a tag of a version, if it has it."""
