@@ -57,9 +57,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     && install -d -o stack -g stack /mlflow /opt/mlflow /opt/ml \
     && chown -R stack:stack /var/log/nginx /var/lib/nginx
 # The tests of the large packages, an eighth of all, are left out. All is compiled here, the standard library
-# included, so that the containers start fast: they run as a user who can't write the byte code. Later, pip finds
-# all that build-docker asks it to install, and a model that needs more than the lock holds fails to bake
-# instead of fetching something unpinned.
+# included, so that the containers start fast: they run as a user who can't write the byte code.
 RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=bind,source=vendor,target=/vendor \
     --mount=type=secret,id=ca,mode=0444 \
@@ -103,7 +101,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources \
-    && install_environment "/uv/bin/uv" "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt
+    && install_environment /uv/bin/uv "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt
 USER 10001:10001
 
 FROM base AS trainer

@@ -40,33 +40,12 @@ _MACHINE = (
 BAKING = (
     *_MACHINE,
     Cause(
-        r"conflicting dependencies|Double requirement given",
-        "the model's pip_requirements contradict each other: correct them in its train.py",
-    ),
-    Cause(
-        r"(Syntax|Indentation)Error: ",
-        "a package that the model requires can't be set up: correct its code, or require another version",
-    ),
-    Cause(
-        r"No matching distribution found for (?P<wanted>(?P<name>[A-Za-z0-9._-]+).*)",
-        "the lock has no {wanted}: add it to pyproject.toml, and run ./scripts/upgrade {name}",
-    ),
-    Cause(
         r"failed to resolve source metadata|pull access denied",
         "the base image is gone: run docker compose build",
     ),
 )
 _SETTINGS = "in .env (docs/company-wall.md)"
-STARTING = (
-    *_MACHINE,
-    Cause(
-        r"port is already allocated|address already in use",
-        "stop what uses the port, or set TRACKING_PORT or SERVING_PORT in .env",
-    ),
-    Cause(
-        r"bind source path does not exist",
-        "correct what mounts it: DOCKER_SOCKET in .env, or your own Compose file",
-    ),
+_FETCHING = (
     Cause(
         r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied",
         "the engine can't fetch an image: correct its registry settings, or run docker load --input"
@@ -96,11 +75,37 @@ STARTING = (
         r"not a trusted or secure host",
         f"give the index an https address {_SETTINGS}",
     ),
+)
+_NOT_FOUND = r"No matching distribution found|not found in the (package registry|provided package locations)"
+STARTING = (
+    *_MACHINE,
     Cause(
-        r"No matching distribution found|not found in the (package registry|provided package locations)",
-        "the index, or vendor/, lacks a package of the lock (docs/company-wall.md)",
+        r"port is already allocated|address already in use",
+        "stop what uses the port, or set TRACKING_PORT or SERVING_PORT in .env",
+    ),
+    Cause(
+        r"bind source path does not exist",
+        "correct what mounts it: DOCKER_SOCKET in .env, or your own Compose file",
+    ),
+    *_FETCHING,
+    Cause(_NOT_FOUND, "the index, or vendor/, lacks a package of the lock (docs/company-wall.md)"),
+)
+_MAKING = (
+    *_MACHINE,
+    *_FETCHING,
+    Cause(
+        f"{_NOT_FOUND}|requirements are unsatisfiable",
+        "log the model with other requirements, or from where there are such packages (docs/company-wall.md)",
     ),
 )
+
+
+def environment_error(environment: object, output: str) -> StackError:
+    """Return the error that says that a model's environment can't be made, with all that uv has said."""
+    lines = failed_step(output)
+    advice = _advice(lines, _MAKING)
+    told = "\n    ".join([f"its environment ({environment}) can't be made:", *lines])
+    return StackError(f"{told}\n{advice[1]}" if advice else told)
 
 
 def failed_step(output: str) -> list[str]:
@@ -114,13 +119,20 @@ def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackErro
 
     The caller has printed the output.
     """
-    lines = _failed_step(_CONTROL.sub("", output))
+    if found := _advice(_failed_step(_CONTROL.sub("", output)), causes):
+        line, advice = found
+        return StackError(f"{_text(what, line)}; {advice}")
+    told = failed_step(output)
+    return StackError(_text(what, next(filter(_ERROR.search, reversed(told)), told[-1])))
+
+
+def _advice(lines: list[str], causes: tuple[Cause, ...]) -> tuple[str, str] | None:
+    """Return the line that tells the cause, and what to do; None if it is not known."""
     for cause in causes:
         for line in reversed(lines):
             if found := re.search(cause.words, line, re.IGNORECASE):
-                return StackError(f"{_text(what, line)}; {cause.advice.format(**found.groupdict())}")
-    told = failed_step(output)
-    return StackError(_text(what, next(filter(_ERROR.search, reversed(told)), told[-1])))
+                return line, cause.advice.format(**found.groupdict())
+    return None
 
 
 def _text(what: str, line: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
-from stack.modes.build_error import failed_step
+from stack.modes.build_error import environment_error
 from stack.modes.compose import compose_command
 from stack.modes.engine import Image, find_image, run
 from stack.modes.environment import Environment
@@ -114,8 +114,7 @@ def _build(config: Config, environment: Environment, base: Image) -> None:
         environment.write(Path(needs))
         built = run(build_command(config, environment, base, needs, arguments=arguments, ca=ca), arguments)
     if built.returncode != 0:
-        told = "\n    ".join(failed_step(built.stdout + built.stderr))
-        raise StackError(f"its environment ({environment}) can't be made:\n    {told}")
+        raise environment_error(environment, built.stdout + built.stderr)
 
 
 def _digest(image: Image) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
+from stack.modes.build_error import environment_error
 from stack.modes.environment import Environment
 
 _UV = CHECKOUT / ".venv" / "bin" / "uv"
@@ -56,8 +57,7 @@ def prepare(home: Path, environment: Environment) -> str:
             )
         if made.returncode != 0:
             shutil.rmtree(directory, ignore_errors=True)
-            told = "\n    ".join((made.stdout + made.stderr).strip().splitlines())
-            raise StackError(f"its environment ({environment}) can't be made:\n    {told}")
+            raise environment_error(environment, made.stdout + made.stderr)
     return (directory / _LISTED).read_text()
 
 

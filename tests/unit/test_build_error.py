@@ -58,24 +58,6 @@ def told(output: str, causes: tuple[Cause, ...]) -> tuple[str, str]:
 
 RETRYING = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError("
 NAME_RETRY = f"{RETRYING}Failed to resolve 'p.example.com' ([Errno -2] Name or service not known)'"
-SETUP_CODE = """  python setup.py egg_info did not run successfully.
-  │ exit code: 1
-  ╰─> [6 lines of output]
-          setup(name=
-               ^
-      SyntaxError: '(' was never closed
-      [end of output]
-  note: This error originates from a subprocess, and is likely not a problem with pip.
-error: metadata-generation-failed
-
-Encountered error while generating package metadata.
-╰─> from file:///
-note: This is an issue with the package mentioned above, not pip.
-hint: See above for details."""
-CONFLICT = (
-    "ERROR: Cannot install numpy==1.0 and numpy==2.0 because these package versions have conflicting"
-    " dependencies.\nERROR: ResolutionImpossible: for help visit the documentation of pip"
-)
 UV_DNS = """error: Failed to fetch: `https://p.example.com/simple/numpy/`
   cause: client error (Connect)
   cause: dns error
@@ -140,22 +122,6 @@ BOTH = {
 }
 IN_A_BAKE = {
     **BOTH,
-    "missing": (
-        buildkit(NO_DISTRIBUTION),
-        "ERROR: No matching distribution found for cowsay==6.1",
-        "the lock has no cowsay==6.1: add it to pyproject.toml, and run ./scripts/upgrade cowsay",
-    ),
-    "missing, classic": (
-        classic(NO_DISTRIBUTION),
-        "ERROR: No matching distribution found for cowsay==6.1",
-        "the lock has no cowsay==6.1: add it to pyproject.toml, and run ./scripts/upgrade cowsay",
-    ),
-    "conflict": (buildkit(CONFLICT), "numpy==1.0 and numpy==2.0", "pip_requirements contradict each other"),
-    "setup code": (
-        buildkit(SETUP_CODE),
-        "SyntaxError: '(' was never closed",
-        "can't be set up: correct its code",
-    ),
     "no base": (
         "#2 [internal] load metadata for docker.io/library/mine-base:latest\n"
         "#2 ERROR: pull access denied, repository does not exist or may require authorization\n"

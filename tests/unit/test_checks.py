@@ -14,10 +14,12 @@ from sklearn.linear_model import LogisticRegression
 
 from stack.errors import StackError
 from stack.modes.answering import _LOADED_WITHIN, answered
+from stack.modes.mode import Mode
 from stack.modes.native import Native
-from stack.release.checks import _example, _tolerance, record_of
+from stack.release import checks as release_checks
+from stack.release.checks import _example, _tolerance
 from stack.release.registry import Registry
-from stack.release.replay import Exchange
+from stack.release.replay import Exchange, Record
 from tests.unit.tracking_servers import as_client, own_config, running
 
 ROWS = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0]})
@@ -56,6 +58,12 @@ def logged(checks: tuple[Registry, Native]) -> str:  # noqa: ARG001 - the server
     return f"runs:/{run.info.run_id}"
 
 
+def record_of(registry: Registry, mode: Mode, version: str) -> Record:
+    with mode.scratch() as directory:
+        model = registry.fetch(version, Path(directory))
+        return release_checks.record_of(registry, mode, version, model)[0]
+
+
 def failing(directory: Path, example: pd.DataFrame) -> str:
     code = directory / "failing.py"
     code.write_text(FAILING)
@@ -90,7 +98,6 @@ def test_a_version_without_an_input_example_can_not_be_checked(
     )
     with pytest.raises(StackError, match=says):
         record_of(registry, mode, version)
-    assert registry.signature(version) is None
 
 
 def test_what_the_model_prints_is_no_answer(checks: tuple[Registry, Native], tmp_path: Path) -> None:
@@ -132,7 +139,7 @@ def test_a_version_whose_run_has_no_record_is_checked_by_its_input_example(
     registry, _ = checks
     version = registry.register(f"{logged}/classifier")
     registry.tag(version, fingerprint="f")
-    assert registry.held_out(version) is None
+    assert registry.replay(version) is None
 
 
 @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ def test_an_example_of_an_older_mlflow_is_made_a_request(tmp_path: Path) -> None
     assert json.loads(str(_example(metadata, tmp_path / "model"))) == json.loads(request)
 
 
-def test_a_model_that_needs_more_than_the_lock_has_is_told_as_that(
+def test_a_package_that_can_not_be_installed_is_told_by_uv_and_leaves_nothing(
     checks: tuple[Registry, Native], tmp_path: Path
 ) -> None:
     registry, mode = checks
@@ -205,13 +212,15 @@ def test_a_model_that_needs_more_than_the_lock_has_is_told_as_that(
         python_model=str(code),
         input_example=ROWS,
         signature=SIZES,
-        pip_requirements=["cowsay"],
+        pip_requirements=["cowsay @ file:///nowhere/cowsay.whl"],
     )
     version = registry.register(logged.model_uri)
-    with pytest.raises(
-        StackError, match=rf"version {version} of animals needs packages .*: cowsay \(not installed"
-    ):
+    says = (
+        rf"(?s)version {version} of animals can't be served: its environment \(Python .* with cowsay @ .*\)"
+    )
+    with pytest.raises(StackError, match=f"{says} can't be made:.*nowhere"):
         record_of(registry, mode, version)
+    assert list((mode.config.home / "environments").glob("*")) == []
 
 
 def answer(script: str, tmp_path: Path, timeout: int = 60, on_wait: Callable[[], None] = lambda: None) -> str:

@@ -3,6 +3,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from stack.config import load_config
 from stack.errors import StackError, TrackingError
+from stack.modes.environment import Environment
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.release.deploy import deploy, rollback_target, serve_last
 from stack.release.registry import Registry
-from stack.release.replay import Exchange, FailedInsideError, Record
+from stack.release.replay import FailedInsideError, Record
 
+PYTHON = "3.13"
 LIVE = {"replay": "passed: all equal", "deployed_at": "2026-01-01T00:00:00+00:00"}
 
 
@@ -113,9 +116,14 @@ class FakeRegistry(Registry):
         super().__init__(client or FakeClient(world), "iris")  # type: ignore[arg-type]
         self.world = world
 
-    def held_out(self, number: str) -> Record | None:
+    def replay(self, number: str) -> dict[str, Any] | None:
         self.version(number)
-        return Record([Exchange({"world": self.world, "version": number}, [])], None)
+        return {"exchanges": [{"request": {"world": self.world, "version": number}, "answers": []}]}
+
+    def fetch(self, number: str, directory: Path) -> Path:
+        self.version(number)
+        (directory / "MLmodel").write_text(f"flavors: {{python_function: {{python_version: {PYTHON}.1}}}}")
+        return directory
 
 
 class FakeMode:
@@ -139,10 +147,19 @@ class FakeMode:
     def image_id(self, version: str) -> str:
         return self.world.images.get(version, "")
 
-    def answer(self, model: Path, request: str, on_wait: Callable[[], None]) -> str:  # noqa: ARG002
+    python = PYTHON
+
+    def scratch(self) -> AbstractContextManager[str]:
+        return TemporaryDirectory()
+
+    def prepare(self, _environment: Environment) -> str:
+        raise AssertionError("the lock does for these models")
+
+    def answer(self, *_args: object) -> str:
         raise AssertionError("a version with held-out rows is checked by these")
 
-    def bake(self, version: str) -> None:
+    def bake(self, version: str, _model: Path, environment: Environment | None) -> None:
+        assert environment is None
         self.world.done.append(f"bake {version}")
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
 

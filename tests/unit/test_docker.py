@@ -1,9 +1,10 @@
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import mlflow
@@ -14,7 +15,6 @@ from stack.errors import StackError
 from stack.modes.compose import come_up_command, compose_command, ends_at_once
 from stack.modes.docker import (
     Docker,
-    base_image,
     build_command,
     compose_environment,
     image,
@@ -23,6 +23,7 @@ from stack.modes.docker import (
     start_command,
     trial_command,
 )
+from stack.modes.docker_environment import _digest, base_image
 from stack.modes.engine import Image
 from stack.modes.report import told_by_tracking
 
@@ -41,8 +42,9 @@ def an_image(
     platform: str = "linux/amd64",
     names: tuple[str, ...] = (),
     named_at: datetime = DATA_SINCE,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Image:
-    return Image(identity, platform, list(layers), list(names), named_at)
+    return Image(identity, platform, list(layers), dict(labels), list(names), named_at)
 
 
 def test_an_image_says_whose_model_it_is_and_which_version() -> None:
@@ -136,8 +138,9 @@ class Engine:
             said = next((answer for word, answer in answers.items() if word in " ".join(command)), "")
             return subprocess.CompletedProcess(command, 0, said, "")
 
-        monkeypatch.setattr("stack.modes.docker.run", run)
-        monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: an_image("sha256:it"))
+        for module in ("docker", "docker_environment"):
+            monkeypatch.setattr(f"stack.modes.{module}.run", run)
+            monkeypatch.setattr(f"stack.modes.{module}.find_image", lambda _name: an_image("sha256:it"))
         monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
         monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
 
@@ -282,32 +285,23 @@ def test_a_bake_is_for_the_platform_of_its_base_and_has_no_network() -> None:
     assert command[-2:] == ["--file=context/Dockerfile", "context"]
 
 
-@pytest.fixture
-def registered(tmp_path: Path) -> Iterator[None]:
-    """Register a model as wine, version 1, in a registry of its own."""
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    experiment = mlflow.create_experiment("bake", (tmp_path / "artifacts").as_uri())
-    code = tmp_path / "model.py"
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a model."""
+    code = tmp_path_factory.mktemp("bake") / "model.py"
     code.write_text(
         "import mlflow\n\nclass Same(mlflow.pyfunc.PythonModel):\n"
         "    def predict(self, context, model_input, params=None):\n        return model_input\n\n"
         "mlflow.models.set_model(Same())\n"
     )
-    with mlflow.start_run(experiment_id=experiment):
-        mlflow.pyfunc.log_model(
-            name="artifacts",
-            python_model=str(code),
-            pip_requirements=["mlflow"],
-            registered_model_name="wine",
-        )
-    yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    saved = code.with_name("saved")
+    mlflow.pyfunc.save_model(saved, python_model=str(code), pip_requirements=["mlflow"])
+    return saved
 
 
-@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
 def test_build_docker_builds_on_our_base_for_the_platform_of_it(
-    monkeypatch: pytest.MonkeyPatch, platform: str
+    monkeypatch: pytest.MonkeyPatch, platform: str, model: Path
 ) -> None:
     asked, dockerfiles = [], []
 
@@ -319,15 +313,17 @@ def test_build_docker_builds_on_our_base_for_the_platform_of_it(
     monkeypatch.setattr("stack.modes.docker.run", fake)
     base = an_image("sha256:base", platform=platform)
     monkeypatch.setattr("stack.modes.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
-    Docker(CONFIG).bake("1")
+    Docker(CONFIG).bake("1", model, None)
     assert [command[:3] for command in asked] == [["docker", "build", f"--platform={platform}"]]
+    steps = [line.split()[0] for line in dockerfiles[0].splitlines() if line and not line.startswith("#")]
+    # Nothing is installed, and so nothing is run.
+    assert steps == ["FROM", "WORKDIR", "COPY", "ENV", "ENTRYPOINT"]
     assert "FROM mine-base\n" in dockerfiles[0]
 
 
-@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("mask", [0o077, 0o027, 0o022])
 def test_the_images_user_can_read_what_is_baked_whatever_the_umask(
-    monkeypatch: pytest.MonkeyPatch, mask: int
+    monkeypatch: pytest.MonkeyPatch, mask: int, model: Path
 ) -> None:
     unreadable: list[Path] = []
     seen: list[str] = []
@@ -344,7 +340,7 @@ def test_the_images_user_can_read_what_is_baked_whatever_the_umask(
     monkeypatch.setattr("stack.modes.docker.find_image", {"mine-base": base, "mine/wine:1": None}.__getitem__)
     usual = os.umask(mask)
     try:
-        Docker(CONFIG).bake("1")
+        Docker(CONFIG).bake("1", model, None)
     finally:
         os.umask(usual)
     assert {"Dockerfile", "MLmodel", "model.py"} <= set(seen)
@@ -360,30 +356,28 @@ def test_what_can_be_run_stays_so_and_a_broken_link_is_left_alone(tmp_path: Path
     assert modes == {"script": 0o755, "data": 0o644, "link": 0o777}
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_bake_that_fails_shows_why_what_to_do_and_all_that_docker_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path
 ) -> None:
-    said = "Requirement already satisfied: mlflow\nERROR: No matching distribution found for leftpad"
+    said = "#5 [2/2] COPY model_dir\nERROR: write /opt/ml/model: no space left on device"
     failed = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr("stack.modes.docker.run", lambda _command: failed)
     monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: an_image("sha256:base"))
     with pytest.raises(StackError) as raised:
-        Docker(CONFIG).bake("1")
+        Docker(CONFIG).bake("1", model, None)
     assert str(raised.value) == (
-        "baking mine/wine:1 failed: ERROR: No matching distribution found for leftpad (Docker's output"
-        " was printed before this); the lock has no leftpad: add it to pyproject.toml, and run"
-        " ./scripts/upgrade leftpad"
+        "baking mine/wine:1 failed: ERROR: write /opt/ml/model: no space left on device (Docker's output was"
+        " printed before this); make room on that disk"
     )
     assert said in capsys.readouterr().out
 
 
-def test_a_bake_without_a_base_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bake_without_a_base_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: None)
     with pytest.raises(
         StackError, match="the base image mine-base does not exist; run: docker compose build"
     ):
-        Docker(CONFIG).bake("1")
+        Docker(CONFIG).bake("1", model, None)
 
 
 def test_the_lock_is_an_image_that_is_there_and_ends_with_its_input() -> None:
@@ -424,19 +418,48 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
     assert Docker(CONFIG).image_id("3") == found
 
 
-def test_only_this_projects_nameless_images_are_removed_and_versions_on_an_older_base(
+def labels(key: str, *base: str) -> dict[str, str]:
+    """Say what is written on the image of an environment, and on those that are baked onto it."""
+    return {"pyfunc-stack.environment": key, "pyfunc-stack.base": _digest(an_image("", *(base or ("new",))))}
+
+
+@pytest.mark.parametrize(("base", "found"), [("new", "sha256:it"), ("newer", "")])
+def test_an_image_in_an_environment_made_beside_an_older_base_counts_as_not_baked(
+    monkeypatch: pytest.MonkeyPatch, base: str, found: str
+) -> None:
+    known = {
+        "mine-base": an_image("sha256:base", base),
+        "mine/wine:3": an_image("sha256:it", "of another Python", "model", labels=labels("key", "new")),
+    }
+    monkeypatch.setattr("stack.modes.docker.find_image", known.__getitem__)
+    assert Docker(CONFIG).image_id("3") == found
+
+
+def test_only_what_nothing_needs_is_removed_of_this_project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = Engine(monkeypatch, **{"image ls": "1\n2\n3\nlive\n", "ancestor=mine/wine:2": "in use"})
+    engine = Engine(
+        monkeypatch,
+        **{
+            "{{.Tag}} mine/wine": "1\n2\n3\nlive\n",
+            "ancestor=mine/wine:2": "in use",
+            "reference=mine/*": "mine/wine:3\n",
+            "reference=mine-environment:*": "mine-environment:used\nmine-environment:unused\n",
+        },
+    )
     known = {
         "mine-base": an_image("sha256:base", "new"),
-        "mine/wine:3": an_image("sha256:it", "new", "model"),
+        "mine/wine:3": an_image("sha256:it", "new", "model", labels=labels("used")),
+        "mine-environment:used": an_image("sha256:used", labels=labels("used")),
+        "mine-environment:unused": an_image("sha256:unused", labels=labels("unused")),
     }
     old = an_image("sha256:old", "old", "model")
-    monkeypatch.setattr("stack.modes.docker.find_image", lambda name: known.get(name, old))
+    for module in ("docker", "docker_environment"):
+        monkeypatch.setattr(f"stack.modes.{module}.find_image", lambda name: known.get(name, old))
     Docker(CONFIG).tidy()
     assert engine.got("docker image rm", "docker image prune") == [
         "docker image rm mine/wine:1",
+        "docker image rm mine-environment:unused",
         "docker image prune --force --filter=label=com.docker.compose.project=mine",
     ]
 
@@ -469,10 +492,9 @@ def test_what_was_served_last_is_served_again_only_if_nothing_has_changed(
     assert Docker(CONFIG).last_served() == found
 
 
-@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(("made", "removed"), [("sha256:it", []), ("sha256:new", ["sha256:it"])])
 def test_a_bake_again_removes_the_image_that_it_replaces_and_not_the_same_one(
-    monkeypatch: pytest.MonkeyPatch, made: str, removed: list[str]
+    monkeypatch: pytest.MonkeyPatch, model: Path, made: str, removed: list[str]
 ) -> None:
     asked = []
 
@@ -484,5 +506,5 @@ def test_a_bake_again_removes_the_image_that_it_replaces_and_not_the_same_one(
     found = {"mine-base": [an_image("sha256:base", "1")], "mine/wine:1": [LIVE, later]}
     monkeypatch.setattr("stack.modes.docker.run", fake)
     monkeypatch.setattr("stack.modes.docker.find_image", lambda name: found[name].pop(0))
-    Docker(CONFIG).bake("1")
+    Docker(CONFIG).bake("1", model, None)
     assert [command[-1] for command in asked if command[:3] == ["docker", "image", "rm"]] == removed

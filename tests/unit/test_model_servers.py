@@ -1,6 +1,7 @@
 """How one model server takes over from another without Docker; real processes, but light ones."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -60,7 +61,7 @@ def servers(
 
 
 def serve(servers: ModelServers, version: str, kind: str = "right") -> None:
-    servers.replace(Note("iris", version, f"sha256:{version}"), kind, nothing)
+    servers.replace(Note("iris", version, f"sha256:{version}"), kind, sys.executable, nothing)
 
 
 def answers(servers: ModelServers) -> set[bytes]:
@@ -87,7 +88,7 @@ def test_a_new_one_is_healthy_before_the_old_one_stops(servers: ModelServers) ->
         seen.extend([running(servers), answers(servers)])
 
     processes = servers.processes()
-    servers.replace(Note("iris", "2", "sha256:2"), "right", check)
+    servers.replace(Note("iris", "2", "sha256:2"), "right", sys.executable, check)
     assert seen == [["1", "2"], {b"1", b"2"}]
     assert running(servers) == ["2"]
     assert answers(servers) == {b"2"}
@@ -124,7 +125,7 @@ def test_one_that_is_found_wrong_does_not_stay(servers: ModelServers) -> None:
         raise StackError("it answers otherwise")
 
     with pytest.raises(StackError, match="it answers otherwise"):
-        servers.replace(Note("iris", "1", "sha256:1"), "right", check)
+        servers.replace(Note("iris", "1", "sha256:1"), "right", sys.executable, check)
     assert running(servers) == []
     assert servers.current() is None
 
@@ -140,7 +141,9 @@ def test_whether_there_is_memory_for_two_is_told(
 def test_an_old_one_that_is_not_healthy_stops_first(servers: ModelServers) -> None:
     old = servers.processes()[0]
     with pytest.raises(StackError):
-        servers.start(old, Note("iris", "1", "sha256:1"), "unhealthy", servers.config.serving_port)
+        servers.start(
+            old, Note("iris", "1", "sha256:1"), "unhealthy", sys.executable, servers.config.serving_port
+        )
     assert running(servers) == ["1"]
     with pytest.raises(StackError):
         serve(servers, "2", "broken")
@@ -164,7 +167,11 @@ def test_of_two_that_a_killed_deployment_left_the_newer_stays_if_it_is_healthy(
     serve(servers, "1")
     try:
         servers.start(
-            servers.processes()[1], Note("iris", "2", "sha256:2"), kind, servers.config.serving_port
+            servers.processes()[1],
+            Note("iris", "2", "sha256:2"),
+            kind,
+            sys.executable,
+            servers.config.serving_port,
         )
     except StackError:
         assert kind == "unhealthy"
@@ -196,7 +203,7 @@ def test_what_was_served_last_is_what_was_found_right(servers: ModelServers) -> 
         raise StackError("it answers otherwise")
 
     with pytest.raises(StackError):
-        servers.replace(Note("iris", "1", "sha256:1"), "right", check)
+        servers.replace(Note("iris", "1", "sha256:1"), "right", sys.executable, check)
     servers.remember("1")
     assert servers.last_served() == Note()
     serve(servers, "2")

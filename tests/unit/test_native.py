@@ -2,18 +2,18 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from stack.config import load_config
 from stack.errors import StackError
+from stack.modes.environment import Environment
 from stack.modes.model_servers import Note
 from stack.modes.native import Native
+from stack.modes.native_environment import directory_of
 from stack.modes.parts import Parts
 from stack.modes.processes import part_environment
-from stack.modes.requirements import unmet_requirements
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -63,27 +63,6 @@ def test_a_part_gets_its_own_settings_and_not_those_of_the_users_shell(tmp_path:
     }
 
 
-def test_requirements_that_are_met_are_not_complained_about(tmp_path: Path) -> None:
-    file = tmp_path / "requirements.txt"
-    file.write_text(
-        f"# what the model needs\n--extra-index-url https://example.org\n\nmlflow=={version('mlflow')}\n"
-        "Python_DotEnv>=0.1\nuvicorn[standard]\nno-such-package==1; sys_platform == 'win32'\n"
-    )
-    assert unmet_requirements(file) == []
-
-
-def test_unmet_requirements_are_told_with_what_is_there_instead(tmp_path: Path) -> None:
-    file = tmp_path / "requirements.txt"
-    file.write_text(
-        "mlflow==0.1\n-r other.txt\nno-such-package\nrequests>=1\nno-such==2; python_version > '3'\n"
-    )
-    assert unmet_requirements(file) == [
-        f"mlflow==0.1 ({version('mlflow')} installed)",
-        "no-such-package (not installed)",
-        "no-such==2; python_version > '3' (not installed)",
-    ]
-
-
 def test_the_same_files_have_the_same_id_wherever_they_are(native: Native) -> None:
     for number in ("1", "2"):
         bake(native, number, MLmodel="a", code__custom="b")
@@ -125,6 +104,37 @@ def test_another_model_server_gives_another_id(
     (tmp_path / "server" / "app.py").write_text("another")
     monkeypatch.setattr("stack.modes.native.MODEL_SERVER", tmp_path / "server")
     assert native.image_id("1") != before
+
+
+def test_a_version_keeps_its_environment_which_goes_with_the_last_that_has_it(native: Native) -> None:
+    environment = Environment("3.12", ("cowsay==6.1",))
+    python = directory_of(native.config.home, environment.key) / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    (python.parent.parent / "packages.txt").touch()
+    ids = []
+    for version, own in (("1", None), ("2", environment), ("3", environment)):
+        with native.scratch() as directory:
+            fetched = Path(directory, "model")
+            fetched.mkdir()
+            (fetched / "MLmodel").write_text("a")
+            native.bake(version, fetched, own)
+        ids.append(native.image_id(version))
+    assert ids[0] != ids[1] == ids[2] != ""
+    native.discard("3")
+    assert sorted(native.baked_versions()) == ["1", "2"]
+    native.tidy()
+    assert native.image_id("2") == ids[1]
+    native.discard("2")
+    native.tidy()
+    assert not python.exists()
+    assert native.image_id("1") == ids[0]
+
+
+def test_a_version_that_has_lost_its_environment_is_baked_anew(native: Native) -> None:
+    bake(native, "1", MLmodel="a")
+    native._key_file("1").write_text("gone")
+    assert native.image_id("1") == ""
 
 
 def test_what_is_not_baked_has_no_id(native: Native) -> None:

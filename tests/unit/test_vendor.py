@@ -12,7 +12,7 @@ import pytest
 from stack import vendor
 from stack.config import CHECKOUT
 from stack.errors import StackError
-from stack.modes.docker import python_image
+from stack.modes.docker_environment import python_image
 from stack.modes.engine_error import EngineError
 from stack.vendor import (
     PLATFORMS,

@@ -1,10 +1,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stack.errors import StackError
+from stack.modes.environment import Environment
 from stack.release.watch import Watch
 from tests.unit.test_deploy import FakeMode, FakeRegistry, World, fake_replay, served_world
 
@@ -84,8 +86,8 @@ def test_a_deployment_in_which_the_tracking_server_goes_away_is_tried_again() ->
 
 def test_an_alias_that_moves_during_a_deployment_is_followed_afterwards() -> None:
     class Moving(FakeMode):
-        def bake(self, version: str) -> None:
-            super().bake(version)
+        def bake(self, version: str, model: Path, environment: Environment | None) -> None:
+            super().bake(version, model, environment)
             if version == "2":
                 world.tags["3"] = {}
                 world.aliases["candidate"] = "3"
