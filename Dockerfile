@@ -79,6 +79,7 @@ RUN MLFLOW_DISABLE_TELEMETRY=true mlflow db upgrade sqlite:////mlflow/mlflow.db 
 COPY --chmod=755 tracking/*.py /opt/pyfunc-stack/tracking/
 COPY --chmod=755 serving/ /opt/pyfunc-stack/
 RUN python -m compileall -q /opt/pyfunc-stack
+# No index, because the trainer's MLflow asks pip about the requirements of what it logs.
 ENV HOME=/home/stack \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
