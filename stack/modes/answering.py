@@ -1,16 +1,11 @@
 """How a model answers its own input example: by `mlflow models predict`, in a process of its own."""
 
-import os
-import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from stack.errors import StackError
+from stack.modes.interruptible import run_interruptibly
 from stack.modes.mode import LOG_LINES
-from stack.modes.report import ended_text
-from stack.wait import wait_until
 
 # Besides the time for an answer: Python, MLflow and the model are loaded first.
 _LOADED_WITHIN = 120  # seconds
@@ -43,35 +38,15 @@ def answered(
         StackError: if it fails or takes too long, with the last lines of what else it wrote.
 
     """
-    with TemporaryFile() as asked, TemporaryFile() as answer, TemporaryFile() as log:
-        asked.write(request.encode())
-        asked.seek(0)
-        process = subprocess.Popen(
-            command,
-            stdin=asked,
-            stdout=answer,
-            stderr=log,
-            env=dict(environment),
-            cwd=directory,
-            start_new_session=True,
-        )
-        why = ""
-        try:
-            wait_until(
-                lambda: "it is at work" if process.poll() is None else None,
-                timeout=_LOADED_WITHIN + timeout,
-                on_wait=on_wait,
-            )
-        except StackError as error:
-            why = str(error)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        for file in (answer, log):
-            file.seek(0)
-        if why or process.returncode != 0:
-            lines = log.read().decode(errors="replace").splitlines()[-LOG_LINES:]
-            how = why or f"its process {ended_text(process.returncode)}"
-            raise StackError("\n    ".join([f"{how}. The end of what it wrote:", *lines]))
-        return answer.read().decode(errors="replace")
+    ended = run_interruptibly(
+        command,
+        on_wait,
+        environment=environment,
+        directory=directory,
+        request=request,
+        timeout=_LOADED_WITHIN + timeout,
+    )
+    if ended.how:
+        lines = ended.log.splitlines()[-LOG_LINES:]
+        raise StackError("\n    ".join([f"{ended.how}. The end of what it wrote:", *lines]))
+    return ended.output

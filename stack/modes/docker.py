@@ -148,9 +148,9 @@ class Docker:
         """Make it where temporary files lie; the container of `deploy` clears that when it starts."""
         return TemporaryDirectory()
 
-    def prepare(self, environment: Environment) -> str:
+    def prepare(self, environment: Environment, on_wait: Callable[[], None]) -> str:
         """Make the environment's image, if it is not there; return the packages that it holds."""
-        return docker_environment.prepare(self.config, environment, self._base())
+        return docker_environment.prepare(self.config, environment, self._base(), on_wait)
 
     def _base(self) -> Image:
         base = base_image(self.config)

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stack.config import CHECKOUT, Config
@@ -13,6 +14,7 @@ from stack.modes.build_error import environment_error
 from stack.modes.compose import compose_command
 from stack.modes.engine import Image, find_image, run
 from stack.modes.environment import Environment
+from stack.modes.interruptible import run_interruptibly
 
 # The labels of an environment's image, which the images that are baked onto it inherit: its key, and the base
 # image of that time. What that is made of is in the environment too.
@@ -52,8 +54,10 @@ def lies_on(image: Image, base: Image) -> bool:
     return image.layers[: len(base.layers)] == base.layers
 
 
-def prepare(config: Config, environment: Environment, base: Image) -> str:
+def prepare(config: Config, environment: Environment, base: Image, on_wait: Callable[[], None]) -> str:
     """Make the environment's image, if it is not there; return the packages that it holds, a line each.
+
+    An exception of ``on_wait`` ends that.
 
     Raises:
         StackError: if they can't be resolved or installed, with what uv says.
@@ -63,7 +67,7 @@ def prepare(config: Config, environment: Environment, base: Image) -> str:
     found = find_image(name)
     if found is None or found.labels.get(_BASE) != _digest(base):
         print(f"making an environment: {environment} (once for these requirements)", flush=True)
-        _build(config, environment, base)
+        _build(config, environment, base, on_wait)
     listed = run(["docker", "run", "--rm", "--network=none", "--entrypoint=cat", name, _PACKAGES])
     if listed.returncode != 0:
         raise StackError(f"can't read the packages in {name}: {listed.stderr.strip()}")
@@ -102,7 +106,7 @@ def build_command(
     ]
 
 
-def _build(config: Config, environment: Environment, base: Image) -> None:
+def _build(config: Config, environment: Environment, base: Image, on_wait: Callable[[], None]) -> None:
     read = run(compose_command(config, "config", "--format=json"))
     if read.returncode != 0:
         raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
@@ -112,9 +116,12 @@ def _build(config: Config, environment: Environment, base: Image) -> None:
     ca = _CERTIFICATES if config.container_url else Path(files["secrets"]["ca"]["file"])
     with tempfile.TemporaryDirectory() as needs:
         environment.write(Path(needs))
-        built = run(build_command(config, environment, base, needs, arguments=arguments, ca=ca), arguments)
-    if built.returncode != 0:
-        raise environment_error(environment, built.stdout + built.stderr)
+        command = build_command(config, environment, base, needs, arguments=arguments, ca=ca)
+        built = run_interruptibly(
+            command, on_wait, environment={**os.environ, **arguments}, directory=CHECKOUT
+        )
+    if built.how:
+        raise environment_error(environment, built.output + built.log)
 
 
 def _digest(image: Image) -> str:

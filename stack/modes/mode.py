@@ -73,8 +73,10 @@ class Mode(Protocol):
     def scratch(self) -> AbstractContextManager[str]:
         """Make a directory for a model's files, and remove it at the end."""
 
-    def prepare(self, environment: Environment) -> str:
+    def prepare(self, environment: Environment, on_wait: Callable[[], None]) -> str:
         """Make an environment, if it is not there; return the packages that it holds, a line each.
+
+        An exception of ``on_wait`` ends that.
 
         Raises:
             StackError: if it can't be made.

@@ -69,9 +69,9 @@ class Native:
         self._models.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=self._models, suffix=_PARTIAL)
 
-    def prepare(self, environment: Environment) -> str:
+    def prepare(self, environment: Environment, on_wait: Callable[[], None]) -> str:
         """Make a virtual environment, if it is not there; return the packages that it holds."""
-        return native_environment.prepare(self.config.home, environment)
+        return native_environment.prepare(self.config.home, environment, on_wait)
 
     def answer(
         self, model: Path, environment: Environment | None, request: str, on_wait: Callable[[], None]

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.modes.build_error import environment_error
 from stack.modes.environment import Environment
+from stack.modes.interruptible import run_interruptibly
 
 _UV = CHECKOUT / ".venv" / "bin" / "uv"
 _LISTED = "packages.txt"
@@ -33,8 +35,10 @@ def python_of(home: Path, key: str) -> Path | None:
     return python if (directory / _LISTED).exists() and python.exists() else None
 
 
-def prepare(home: Path, environment: Environment) -> str:
+def prepare(home: Path, environment: Environment, on_wait: Callable[[], None]) -> str:
     """Make the environment, if it is not there; return the packages that it holds, a line each.
+
+    An exception of ``on_wait`` ends that.
 
     Raises:
         StackError: if this machine lacks its Python, or its packages can't be resolved or installed, with
@@ -48,16 +52,15 @@ def prepare(home: Path, environment: Environment) -> str:
         with tempfile.TemporaryDirectory() as needs:
             environment.write(Path(needs))
             make = '. scripts/lib.sh; make_environment "$@"'
-            made = subprocess.run(
+            made = run_interruptibly(
                 ["bash", "-c", make, "make_environment", python, str(directory), needs],
-                cwd=CHECKOUT,
-                capture_output=True,
-                text=True,
-                errors="replace",
+                on_wait,
+                environment=os.environ,
+                directory=CHECKOUT,
             )
-        if made.returncode != 0:
+        if made.how:
             shutil.rmtree(directory, ignore_errors=True)
-            raise environment_error(environment, made.stdout + made.stderr)
+            raise environment_error(environment, made.output + made.log)
     return (directory / _LISTED).read_text()
 
 

@@ -55,7 +55,7 @@ def record_of(
             f"{what} asks for {wanted}; it is served by the stack's, mlflow=={mlflow.__version__}", flush=True
         )
     if environment is not None:
-        registry.tag(version, packages=_prepared(mode, environment, what))
+        registry.tag(version, packages=_prepared(mode, environment, what, on_wait))
     if example is not None:
         return _answered(mode, model, environment, example, what, on_wait), environment
     return held_out if held_out and not unchecked else Record([], None), environment
@@ -78,9 +78,9 @@ def _example(metadata: Model, model: Path) -> str | None:
     return example
 
 
-def _prepared(mode: Mode, environment: Environment, what: str) -> str:
+def _prepared(mode: Mode, environment: Environment, what: str, on_wait: Callable[[], None]) -> str:
     try:
-        return mode.prepare(environment)
+        return mode.prepare(environment, on_wait)
     except StackError as error:
         raise StackError(f"{what} can't be served: {error}") from error
 

@@ -24,6 +24,8 @@ from tests.unit.tracking_servers import as_client, own_config, running
 
 ROWS = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0]})
 CLASSIFIER = LogisticRegression().fit(ROWS, ["frog", "frog", "whale", "whale"])
+# Otherwise MLflow finds pytest, too, which the lock of the stack has not.
+PACKAGES = ["mlflow", "scikit-learn", "pandas", "skops"]
 FAILING = """
 import sys
 from mlflow.models import set_model
@@ -53,8 +55,10 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry,
 def logged(checks: tuple[Registry, Native]) -> str:  # noqa: ARG001 - the server must run
     """Log a model as a notebook would; return its URI."""
     with mlflow.start_run() as run:
-        mlflow.sklearn.log_model(CLASSIFIER, name="classifier", input_example=ROWS.iloc[[0, 3]])
-        mlflow.sklearn.log_model(CLASSIFIER, name="bare")
+        mlflow.sklearn.log_model(
+            CLASSIFIER, name="classifier", input_example=ROWS.iloc[[0, 3]], pip_requirements=PACKAGES
+        )
+        mlflow.sklearn.log_model(CLASSIFIER, name="bare", pip_requirements=PACKAGES)
     return f"runs:/{run.info.run_id}"
 
 
@@ -125,7 +129,7 @@ def test_a_version_that_was_trained_here_is_checked_by_its_held_out_rows_and_so_
     exchange = {"request": {"dataframe_split": {}}, "answers": ["frog"], "first": 0}
     with mlflow.start_run():
         mlflow.log_dict({"tolerance": 0.5, "exchanges": [exchange]}, "replay.json")
-        logged = mlflow.sklearn.log_model(CLASSIFIER, name="artifacts")
+        logged = mlflow.sklearn.log_model(CLASSIFIER, name="artifacts", pip_requirements=PACKAGES)
         trained = mlflow.register_model(logged.model_uri, "others", tags={"fingerprint": "f"})
     copied = MlflowClient().copy_model_version(f"models:/others/{trained.version}", "animals")
     record = record_of(registry, mode, str(copied.version))

@@ -152,7 +152,7 @@ class FakeMode:
     def scratch(self) -> AbstractContextManager[str]:
         return TemporaryDirectory()
 
-    def prepare(self, _environment: Environment) -> str:
+    def prepare(self, *_args: object) -> str:
         raise AssertionError("the lock does for these models")
 
     def answer(self, *_args: object) -> str:

@@ -13,6 +13,7 @@ from stack.modes import docker_environment, native_environment
 from stack.modes.docker_environment import base_python, build_command, environment_image, python_image
 from stack.modes.engine import Image, find_image
 from stack.modes.environment import SERVING, Environment, environment_of, other_mlflow, unmet
+from stack.modes.interruptible import Ended
 from tests.unit.test_docker import an_image
 
 CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine"}, Path("/nonexistent/.env"))
@@ -140,19 +141,22 @@ class Engine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, known: dict[str, Image], failure: str = "") -> None:
         self.commands: list[list[str]] = []
-        self.environments: list[object] = []
-        build = {"args": {"PACKAGE_INDEX": "https://me:pw@index", "A": None}}
-        files = {"services": {"tracking": {"build": build}}, "secrets": {"ca": {"file": "/ca.pem"}}}
+        self.environments: list[dict[str, str]] = []
+        base = {"args": {"PACKAGE_INDEX": "https://me:pw@index", "A": None}}
+        files = {"services": {"tracking": {"build": base}}, "secrets": {"ca": {"file": "/ca.pem"}}}
 
-        def run(command: list[str], values: object = None) -> subprocess.CompletedProcess[str]:
+        def run(command: list[str]) -> subprocess.CompletedProcess[str]:
             self.commands.append(command)
-            self.environments.append(values)
-            said = (
-                json.dumps(files) if "config" in command else "cowsay==6.1\n" if "run" in command else failure
-            )
-            return subprocess.CompletedProcess(command, int(bool(failure) and "build" in command), said, "")
+            said = json.dumps(files) if "config" in command else "cowsay==6.1\n"
+            return subprocess.CompletedProcess(command, 0, said, "")
+
+        def build(command: list[str], _on_wait: object, *, environment: dict[str, str], **_: object) -> Ended:
+            self.environments.append(environment)
+            run(command)
+            return Ended(failure and "it failed", failure, "")
 
         monkeypatch.setattr(docker_environment, "run", run)
+        monkeypatch.setattr(docker_environment, "run_interruptibly", build)
         monkeypatch.setattr(docker_environment, "find_image", known.get)
 
     def builds(self) -> list[list[str]]:
@@ -165,15 +169,15 @@ def test_with_docker_it_is_made_once_and_again_for_another_base(monkeypatch: pyt
     there = an_image("sha256:it", labels={"pyfunc-stack.base": docker_environment._digest(base)})
     for known, asked, builds in (({}, base, 1), ({name: there}, base, 0), ({name: there}, other, 1)):
         engine = Engine(monkeypatch, known)
-        assert docker_environment.prepare(CONFIG, OTHER, asked) == "cowsay==6.1\n"
+        assert docker_environment.prepare(CONFIG, OTHER, asked, lambda: None) == "cowsay==6.1\n"
         assert len(engine.builds()) == builds
 
 
 def test_an_address_with_a_password_is_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(monkeypatch, {})
-    docker_environment.prepare(CONFIG, OTHER, an_image("sha256:base", "1"))
+    docker_environment.prepare(CONFIG, OTHER, an_image("sha256:base", "1"), lambda: None)
     assert "pw" not in str(engine.commands)
-    assert {"PACKAGE_INDEX": "https://me:pw@index"} in engine.environments
+    assert engine.environments[0]["PACKAGE_INDEX"] == "https://me:pw@index"
     assert "--build-arg=A" not in engine.builds()[0]
 
 
@@ -185,7 +189,7 @@ def test_with_docker_one_that_can_not_be_made_is_told_in_uvs_words(monkeypatch: 
     )
     Engine(monkeypatch, {}, printed)
     with pytest.raises(StackError) as raised:
-        docker_environment.prepare(CONFIG, OTHER, an_image("sha256:base", "1"))
+        docker_environment.prepare(CONFIG, OTHER, an_image("sha256:base", "1"), lambda: None)
     assert str(raised.value) == (
         "its environment (Python 3.12 with cowsay==6.1) can't be made:\n    error: No solution found\n"
         "      cause: Because there is no version of cowsay==6.1, your requirements are unsatisfiable.\n"
@@ -210,7 +214,7 @@ def test_without_docker_a_missing_python_is_named_and_so_is_the_setting(
     with pytest.raises(
         StackError, match=r"logged with Python 3\.99, which this machine lacks; .* set PYTHON to"
     ):
-        native_environment.prepare(tmp_path, Environment("3.99", ()))
+        native_environment.prepare(tmp_path, Environment("3.99", ()), lambda: None)
     assert native_environment._find_python(native_environment.own_python()) == sys.executable
 
 
