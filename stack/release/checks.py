@@ -42,7 +42,7 @@ def record_of(
         example = _example(metadata, model)
         if example is None:
             raise StackError(
-                f"{what} can't be checked: it has neither the record of a training here nor an input example;"
+                f"{what} can't be checked: it has neither held-out rows of a Training nor an input example;"
                 " log it with input_example=..., or serve it unchecked:"
                 f" ./scripts/promote {version} --unchecked"
             )
