@@ -60,9 +60,9 @@ def _down(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     """Train the model, and register it as a version.
 
-    A version that passes the gate becomes the candidate, which ./scripts/deploy serves. If nothing
-    has changed since the last version, it trains nothing. Set MLFLOW_TRACKING_URI to use another tracking
-    server.
+    A version that passes the gate becomes the candidate, which ./scripts/deploy serves; a train.py that is a
+    plain script has no gate. If nothing has changed since the last version, it trains nothing. Set
+    MLFLOW_TRACKING_URI to use another tracking server.
     Exit status: 0 accepted, 1 failed, 2 wrong usage, 3 refused by the gate.
     """
     from stack.run import train

@@ -46,7 +46,7 @@ def record_of(
     example = _example(metadata, model) if held_out is None and not unchecked else None
     if held_out is None and example is None and not unchecked:
         raise StackError(
-            f"{what} can't be checked: it has neither the record of a training here nor an input example;"
+            f"{what} can't be checked: it has neither held-out rows of a Training nor an input example;"
             f" log it with input_example=..., or serve it unchecked: ./scripts/promote {version} --unchecked"
         )
     environment = environment_of(model, mode.python, what, holds_data_only=held_out is not None)

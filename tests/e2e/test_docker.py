@@ -19,7 +19,6 @@ import pytest
 import requests
 
 from stack.config import CHECKOUT
-from stack.errors import StackError
 from stack.wait import not_healthy, wait_until
 from tests.conftest import two_free_ports
 from tests.e2e.conftest import copy_checkout
@@ -358,16 +357,3 @@ def test_old_images_are_removed_but_never_one_in_use(stack: Stack) -> None:
     assert "901" not in docker("image", "ls", "--format={{.Tag}}", name).split()
     project = f"label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
     assert docker("image", "ls", "--quiet", "--filter=dangling=true", f"--filter={project}") == ""
-
-
-@pytest.mark.thorough
-def test_a_trainer_that_fails_fails_the_up_and_is_named(home: Path, clone: Path) -> None:
-    (clone / "trainer" / "custom_code.py").write_text("raise RuntimeError('a mistake of mine')\n")
-    stack = new_stack("docker", home, clone)
-    with removed(stack):
-        failed = stack.script("up", "--docker", "--detach", check=False)
-        assert failed.returncode == 1
-        assert "trainer ended with status 1" in failed.stderr
-        assert "a mistake of mine" in stack.logs()
-        with pytest.raises(StackError):
-            wait_until(lambda: not_healthy(stack.serving_url), timeout=1)

@@ -3,11 +3,9 @@
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +22,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from workflow import Data, Gate, Training, main, surroundings
 
 from tests.conftest import two_free_ports
-from tests.unit.tracking_servers import own_config, running
+from tests.unit.tracking_servers import Server
 
 ROWS = pd.DataFrame({"size": [1.5, 2.0, 4.0], "target": [0, 1, 0]})
 PRICED = ROWS.assign(price=pd.Series([Decimal(1)] * len(ROWS), dtype=object))  # has no JSON
@@ -40,33 +38,6 @@ class Model(PythonModel):
 
 set_model(Model())
 """
-
-
-@dataclass(frozen=True)
-class Server:
-    """A tracking server, and where its data are."""
-
-    url: str
-    home: Path
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.url)
-
-    def sql(self, statement: str) -> None:
-        """Change the server's database behind its back."""
-        with closing(sqlite3.connect(self.home / "mlflow.db")) as database, database:
-            database.execute(statement)
-
-    def versions(self, name: str) -> list[Any]:
-        return list(self.client.search_model_versions(f"name='{name}'"))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    config = own_config(tmp_path_factory.mktemp("tracking") / "home")
-    with running(config):
-        yield Server(config.own_tracking_url, config.home)
 
 
 @dataclass(frozen=True)
@@ -437,7 +408,7 @@ def test_a_training_that_changes_its_own_code_registers_nothing(
     assert ended.last == (
         f"train.py: model.py, plot.png in {tmp_path} changed during the training, so the version would be of"
         " other code than it says; write by relative paths, and train with ./scripts/train, which runs"
-        " train.py in an empty directory"
+        " train.py in a copy of its directory"
     )
     assert server.versions("writing") == []
 

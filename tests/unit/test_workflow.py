@@ -36,7 +36,7 @@ from workflow.answers import ALONE, SettingError, UnfitError, answer_elsewhere, 
 from workflow.canonical import canonical
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
-from workflow.own_code import own_code
+from workflow.own_code import own_code, run_file
 
 from stack.config import CHECKOUT
 
@@ -693,6 +693,18 @@ def test_an_error_in_the_models_own_code_is_told_with_its_place(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_directory_for_whose_copy_there_is_no_room_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "train.py").write_text("raise AssertionError")
+    monkeypatch.setattr("shutil.copy", full)
+    with pytest.raises(TrainingError, match=rf"^{tmp_path} can't be copied .*No space left .* set TMPDIR"):
+        run_file(tmp_path / "train.py")
+
+
 def test_what_is_told_already_is_not_told_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(TrainingError, match=r"^no rows$"), own_code("load_data", tmp_path):
         raise TrainingError("no rows")
@@ -780,14 +792,11 @@ def test_the_champion_is_measured_on_the_same_rows_or_it_is_told_why_not(tmp_pat
 # Nothing has changed
 
 
-RUN: Any = SimpleNamespace(info=SimpleNamespace(run_id="r-1", experiment_id="1"))
-
-
 @pytest.mark.parametrize("gate", ["accepted: good", "refused: bad"])
 def test_an_unchanged_version_that_has_been_champion_is_accepted_and_no_candidate(gate: str) -> None:
     client: Any = FakeClient()
     tags = [ModelVersionTag("gate", gate), ModelVersionTag("deployed_at", "2026-01-01")]
-    assert run._unchanged(client, ModelVersion("iris", "4", 0, tags=tags), RUN).accepted
+    assert run._verdict_again(client, ModelVersion("iris", "4", 0, tags=tags)).accepted
     assert client.aliases == {}
 
 
@@ -801,13 +810,12 @@ def test_an_unchanged_version_that_has_been_champion_is_accepted_and_no_candidat
     ids=["accepted", "refused", "failed"],
 )
 def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tried(
-    tags: dict[str, str], aliases: dict[str, str], capsys: pytest.CaptureFixture[str]
+    tags: dict[str, str], aliases: dict[str, str]
 ) -> None:
     client: Any = FakeClient()
     last = ModelVersion("iris", "4", 0, tags=[ModelVersionTag(*tag) for tag in tags.items()])
-    assert run._unchanged(client, last, RUN) == Verdict.parse(tags["gate"])
+    assert run._verdict_again(client, last) == Verdict.parse(tags["gate"])
     assert client.aliases == aliases
     client.aliases = {"candidate": "3"}  # as somebody may have chosen
-    run._unchanged(client, last, RUN)
+    run._verdict_again(client, last)
     assert client.aliases == {"candidate": "3"}
-    assert "nothing has changed since version 4 of iris" in capsys.readouterr().out

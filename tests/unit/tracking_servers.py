@@ -1,16 +1,40 @@
 """A tracking server as a process of its own, started as the stack without Docker starts it."""
 
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
+from mlflow import MlflowClient
 
 from stack.config import Config, load_config
 from stack.modes.parts import Parts
 from stack.modes.preflight import prepare_home
 from tests.conftest import two_free_ports
+
+
+@dataclass(frozen=True)
+class Server:
+    """A tracking server, and where its data are."""
+
+    url: str
+    home: Path
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.url)
+
+    def sql(self, statement: str) -> None:
+        """Change the server's database behind its back."""
+        with closing(sqlite3.connect(self.home / "mlflow.db")) as database, database:
+            database.execute(statement)
+
+    def versions(self, name: str) -> list[Any]:
+        return list(self.client.search_model_versions(f"name='{name}'"))
 
 
 def own_config(home: Path, settings: Mapping[str, str] | None = None) -> Config:

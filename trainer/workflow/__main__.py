@@ -1,37 +1,28 @@
-"""Run a model's train.py.
+"""Run a model's train.py, which describes a Training, or is a plain script.
 
 python -P -m workflow PATH/train.py [--force] [--wait]
-
-The working directory is a new one, removed at the end. So a training can write there, in both modes, and what
-it writes is not taken for the model's code.
 """
 
-import os
-import runpy
+import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-from workflow.definition import TrainingError
-from workflow.own_code import own_code
+from workflow.program import CALL, add_options, status_of
+from workflow.script import run
 
 
-def main() -> None:
-    """Run the file as a program, in a working directory of its own, and exit as it does."""
-    named, *arguments = sys.argv[1:]
-    file = Path(named).resolve()
-    sys.argv[:] = [str(file), *arguments]
+def main() -> int:
+    """Run the file as a program; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -P -m workflow")
+    parser.add_argument("file", type=Path)
+    add_options(parser)
+    arguments = parser.parse_args()
+    CALL.force, CALL.wait = arguments.force, arguments.wait
+    file = arguments.file.resolve()
+    sys.argv[:] = [str(file)]
     sys.path.insert(0, str(file.parent))
-    with tempfile.TemporaryDirectory(prefix="training-") as directory:
-        os.chdir(directory)
-        try:
-            with own_code("train.py", file.parent):
-                runpy.run_path(str(file), run_name="__main__")
-        except TrainingError as error:
-            sys.exit(f"train.py: {error}")
-        finally:
-            os.chdir(file.parent)
+    return status_of(lambda: run(file))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,10 +16,7 @@ LOCK = CHECKOUT / "lock" / "runtime.txt"
 
 def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
     """Return the SHA-256, in hexadecimal, of the code, the data, the parameters and the locked packages."""
-    digest = hashlib.sha256()
-    for directory in (training.directory, WORKFLOW):
-        _add(digest, canonical(file_digests(directory)).encode())
-    _add(digest, lock.read_bytes())
+    digest = _of_files(training.directory, lock)
     _add(digest, canonical((training.parameters, training.gate)).encode())
     for rows in (data.train, data.held_out):
         _add(digest, canonical([(name, str(kind)) for name, kind in rows.dtypes.items()]).encode())
@@ -27,6 +24,19 @@ def fingerprint(training: Training, data: Data, lock: Path = LOCK) -> str:
         for place in range(rows.shape[1]):  # not by name: two may have the same
             _add(digest, _contents(rows.iloc[:, place]))
     return digest.hexdigest()
+
+
+def script_fingerprint(directory: Path, lock: Path = LOCK) -> str:
+    """Return the same for a plain script, whose data and parameters nobody knows before it runs."""
+    return _of_files(directory, lock).hexdigest()
+
+
+def _of_files(directory: Path, lock: Path) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    for part in (directory, WORKFLOW):
+        _add(digest, canonical(file_digests(part)).encode())
+    _add(digest, lock.read_bytes())
+    return digest
 
 
 def file_digests(directory: Path) -> dict[str, str]:

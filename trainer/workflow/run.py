@@ -11,18 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import PandasDataset, from_pandas
-from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 
-from workflow import surroundings
 from workflow.answers import (
     REPLAY_ROWS,
     Answered,
@@ -37,8 +34,11 @@ from workflow.answers import (
 from workflow.definition import Data, Gate, Training, TrainingError
 from workflow.fingerprint import file_digests, fingerprint
 from workflow.gate import Champion, Verdict, judge
-from workflow.own_code import own_code
-from workflow.server import wait_for_server, why_failed
+from workflow.own_code import check_code, own_code
+from workflow.program import CALL, Call, add_options, status_of
+from workflow.server import wait_for_server
+from workflow.surroundings import check_surroundings
+from workflow.versions import check_experiment, finish, set_candidate, tell, unchanged
 
 REFUSED = 3
 # By how much an answer of the image may differ from the trained model's. Floats are computed by the same
@@ -75,18 +75,13 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     if wait:
         wait_for_server(mlflow.get_tracking_uri())
     client = MlflowClient()
-    last = _last_trained(client, model_name)
-    if last is not None and last.tags["fingerprint"] == mark and not force:
-        if last_run := _run_of(client, last):
-            return _unchanged(client, last, last_run)
-        print(
-            f"nothing has changed since version {last.version} of {model_name} was trained, but its run was"
-            " deleted, so it is trained anew"
-        )
-    _set_experiment(client, model_name)
+    if not force and (last := unchanged(client, model_name, mark)):
+        return _verdict_again(client, last)
+    check_experiment(client, model_name)
+    mlflow.set_experiment(model_name)
     with mlflow.start_run() as run:
         trained = _run(training, data, client, model_name, run.info.run_id)
-        _check_code(code, training.directory)
+        check_code(code, training.directory)
     metric = training.gate.metric
     tags = {
         "fingerprint": mark,
@@ -98,10 +93,10 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
         trained.model.model_uri, model_name, tags=tags, await_registration_for=None
     )
     if trained.verdict.accepted:
-        _set_candidate(client, registered)
+        set_candidate(client, registered)
     for name, value in trained.metrics.items():
         print(f"{name} on {len(data.held_out)} held-out rows: {value:.6g}")
-    _tell(run)
+    tell(run)
     print(
         f"registered as version {registered.version} of {model_name}:"
         f" {'candidate' if trained.verdict.accepted else 'refused'}"
@@ -109,74 +104,13 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     return trained.verdict
 
 
-def _last_trained(client: MlflowClient, model_name: str) -> ModelVersion | None:
-    """Return the newest version that was trained here, whatever else was registered since."""
-    versions = client.search_model_versions(f"name='{model_name}'", order_by=["version_number DESC"])
-    return next((version for version in versions if "fingerprint" in version.tags), None)
-
-
-def _set_candidate(client: MlflowClient, version: ModelVersion) -> None:
-    """Let `candidate` name the version; say so if it named another, which somebody may have chosen."""
-    before = _candidate(client, version.name)
-    if before is not None:
-        print(f"version {before} was the candidate until now; to serve that one: ./scripts/promote {before}")
-    client.set_registered_model_alias(version.name, "candidate", version.version)
-
-
-def _candidate(client: MlflowClient, model_name: str) -> str | None:
-    """Return the version that `candidate` names, if any."""
-    number: str | None = client.get_registered_model(model_name).aliases.get("candidate")
-    return number
-
-
-def _tell(run: Run) -> None:
-    run_path = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    print(f"the run is stored at {mlflow.get_tracking_uri()}/{run_path}")
-    print(f"run id: {run.info.run_id}")
-
-
-def _run_of(client: MlflowClient, version: ModelVersion) -> Run | None:
-    """Return the run of a version; None if somebody has deleted it, or it never had one."""
-    if not version.run_id:
-        return None
-    try:
-        run = client.get_run(version.run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return run if run.info.lifecycle_stage == "active" else None
-
-
-def _set_experiment(client: MlflowClient, name: str) -> None:
-    """Let runs be stored in the experiment of that name, which is made if there is none.
-
-    Raises:
-        TrainingError: if it was deleted: only somebody who wants its runs back should restore it.
-
-    """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage != "active":
-        raise TrainingError(
-            f"the experiment {name} was deleted, and MLflow keeps its name, so no run can be stored; restore"
-            f" it (mlflow experiments restore --experiment-id {found.experiment_id}, with"
-            " MLFLOW_TRACKING_URI set), or set another MODEL_NAME"
-        )
-    mlflow.set_experiment(name)
-
-
-def _unchanged(client: MlflowClient, last: ModelVersion, run: Run) -> Verdict:
-    print(
-        f"nothing has changed since version {last.version} of {last.name} was trained, so nothing is trained;"
-        " to train anyway: ./scripts/train --force"
-    )
-    _tell(run)
+def _verdict_again(client: MlflowClient, last: ModelVersion) -> Verdict:
+    """Return the gate's verdict on a version that was trained before."""
     if "deployed_at" in last.tags:
         return Verdict(True, "it has been champion")  # whatever the gate said: it was promoted
     verdict = Verdict.parse(last.tags["gate"])
-    is_left = verdict.accepted and "failure" not in last.tags  # the trainer was killed before the alias
-    if is_left and _candidate(client, last.name) is None:
-        client.set_registered_model_alias(last.name, "candidate", last.version)
+    if verdict.accepted:
+        finish(client, last)
     return verdict
 
 
@@ -249,17 +183,6 @@ def _has_json(rows: pd.DataFrame) -> bool:
 
 def _dataset(data: Data, rows: pd.DataFrame, name: str) -> PandasDataset:
     return from_pandas(rows, name=name, targets=data.target)
-
-
-def _check_code(before: dict[str, str], directory: Path) -> None:
-    """Raise TrainingError if a file of the model's code is not what it was when the training began."""
-    changed = sorted(path for path, _ in before.items() ^ file_digests(directory).items())
-    if changed:
-        raise TrainingError(
-            f"{', '.join(dict.fromkeys(changed))} in {directory} changed during the training, so the version"
-            " would be of other code than it says; write by relative paths, and train with ./scripts/train,"
-            " which runs train.py in an empty directory"
-        )
 
 
 def _check(model: ModelInfo, run_id: str) -> None:
@@ -370,42 +293,25 @@ def _bound(name: str, default: float, at_least: float = -math.inf) -> float:
 
 def main(training: Training) -> int:
     """Run one training; return 0 if its version may be deployed, 1 if it failed, 3 if the gate refused it."""
+    CALL.is_training = True
     parser = argparse.ArgumentParser(prog="train.py", description="Train, judge and register the model.")
-    parser.add_argument("--force", action="store_true", help="train although nothing has changed")
-    parser.add_argument("--wait", action="store_true", help="wait for the tracking server to start")
-    arguments = parser.parse_args()
-    uri = surroundings.FOUND.tracking
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    add_options(parser)
+    call = parser.parse_args(namespace=replace(CALL))
     # MLflow's advice on signatures that it infers, here for data sets; the model's own is explicit.
     warnings.filterwarnings("ignore", message=".*integer column", category=UserWarning)
-    try:
-        if urlsplit(uri).scheme not in ("http", "https"):
-            raise TrainingError(
-                f"the tracking URI must be a server's, http:// or https://, found {uri!r};"
-                " set MLFLOW_TRACKING_URI, for example to http://127.0.0.1:5000"
-            )
-        surroundings.check_surroundings("train.py")
-        directory = training.directory.resolve()
-        if not Path(sys.argv[0]).resolve().is_relative_to(directory):
-            raise TrainingError(
-                f"Training(directory=...) must be the directory of train.py, found {directory}; pass"
-                " directory=Path(__file__).parent"
-            )
-        training = replace(training, gate=_configured(training.gate))
-        verdict = train(
-            training, os.environ.get("MODEL_NAME", "iris"), force=arguments.force, wait=arguments.wait
+    return status_of(lambda: _main(training, call))
+
+
+def _main(training: Training, call: Call) -> int:
+    check_surroundings("train.py")
+    directory = training.directory.resolve()
+    if not Path(sys.argv[0]).resolve().is_relative_to(directory):
+        raise TrainingError(
+            f"Training(directory=...) must be the directory of train.py, found {directory}; pass"
+            " directory=Path(__file__).parent"
         )
-    except TrainingError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
-        return 130
-    except MlflowException as error:
-        print(f"train.py: {why_failed(uri, error)}", file=sys.stderr)
-        return 1
+    training = replace(training, gate=_configured(training.gate))
+    verdict = train(training, call.model_name, force=call.force, wait=call.wait)
     if not verdict.accepted:
         print(
             f"train.py: the gate refused the version: {verdict.reason}; improve the model, change the bound"

@@ -32,12 +32,13 @@ def check_surroundings(what: str, run_id: str | None = None) -> None:
         TrainingError: if it has not. Before that, all is put back, so that the run can end as failed.
 
     """
-    _check_servers(what)
+    if error := put_back(what):
+        raise error
     active = mlflow.active_run()
     found = active.info.run_id if active else None
     if found == run_id:
         return
-    _end_runs(run_id)
+    end_runs(run_id)
     if found is None:
         raise TrainingError(
             f"{what} has ended the run that the trainer had started; remove mlflow.end_run(), the trainer"
@@ -49,7 +50,8 @@ def check_surroundings(what: str, run_id: str | None = None) -> None:
     )
 
 
-def _check_servers(what: str) -> None:
+def put_back(what: str) -> TrainingError | None:
+    """Use the servers that the stack has set again; return what to tell if ``what`` has set another."""
     now = Servers.now()
     for name, found, expected in (
         ("tracking", now.tracking, FOUND.tracking),
@@ -58,13 +60,14 @@ def _check_servers(what: str) -> None:
         if found != expected:
             mlflow.set_tracking_uri(FOUND.tracking)
             mlflow.set_registry_uri(FOUND.registry)
-            raise TrainingError(
+            return TrainingError(
                 f"{what} has set the {name} server to {found}, expected {expected}, which the stack has set;"
                 f" remove mlflow.set_{name}_uri(...), and set MLFLOW_TRACKING_URI to use another server"
             )
+    return None
 
 
-def _end_runs(run_id: str | None) -> None:
+def end_runs(run_id: str | None = None) -> None:
     """End as failed all runs but that one, which the trainer ends, unless it was ended already."""
     while (active := mlflow.active_run()) and active.info.run_id != run_id:
         mlflow.end_run("FAILED")
