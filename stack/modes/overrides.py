@@ -25,7 +25,7 @@ _MADE_BY = "com.docker.compose.version"
 
 
 def seen_from_host(config: Config) -> Config:
-    """In a container of `deploy` or `watch`, let Compose name the files of the checkout by their paths on the host.
+    """In a container of ours, let Compose name the files of the checkout by their paths on the host.
 
     The engine looks for them there. Compose finds them in the container, by a link.
     """

@@ -289,9 +289,7 @@ def _settle(registry: "Registry", target: str, before: str | None, champion: str
         registry.set_alias("previous", str(replaced))
     moved_to = registry.aliases().get("champion")
     if moved_to not in (None, champion, target):
-        print(
-            f"champion was moved to version {moved_to} meanwhile; ./scripts/deploy serves that", flush=True
-        )
+        print(f"champion was moved to version {moved_to} meanwhile; ./scripts/deploy serves that", flush=True)
     elif moved_to != target:
         registry.set_alias("champion", target)
     if replaced != target or "deployed_at" not in registry.version(target).tags:

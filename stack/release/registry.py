@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, get_model_info
 
 from stack.errors import StackError, TrackingError
@@ -80,14 +80,15 @@ class Registry:
         return list(self._client.search_model_versions(f"name='{self.model_name}'"))
 
     def _source(self, uri: str) -> str:
-        """Return models:/NAME/VERSION or models:/MODEL_ID; runs:/ for files of a run that are no such model."""
+        """Return models:/NAME/VERSION or models:/MODEL_ID; runs:/ for mere files of a run."""
         name, _, alias = uri.removeprefix("models:/").partition("@")
         if alias:
             return f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
         if uri.startswith("models:/"):
             return uri
         info = get_model_info(uri)
-        is_own = uri.startswith(f"runs:/{info.run_id}/")  # not another run's model, copied into this one's files
+        # Files that were copied into a run still name the model that they were copied from.
+        is_own = uri.startswith(f"runs:/{info.run_id}/")
         return f"models:/{info.model_id}" if info.model_id and is_own else uri
 
     def _files(self, uri: str) -> str:

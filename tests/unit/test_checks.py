@@ -183,9 +183,7 @@ def test_the_files_of_a_run_are_registered_as_they_are(
         assert registry.register(f"runs:/{run.info.run_id}/{path}") == version
 
 
-def test_a_version_whose_files_lie_elsewhere_is_told_with_the_place(
-    checks: tuple[Registry, Native], tmp_path: Path
-) -> None:
+def test_a_version_whose_files_lie_elsewhere_is_told_with_the_place(checks: tuple[Registry, Native]) -> None:
     registry, mode = checks
     elsewhere = MlflowClient().create_model_version("animals", "s3://bucket/model").version
     with pytest.raises(

@@ -77,7 +77,8 @@ def test_image_names_are_model_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiles", "is_watched"), [("", False), ("watch", True), ("mine,watch", True), ("*", True), ("w", False)]
+    ("profiles", "is_watched"),
+    [("", False), ("watch", True), ("mine,watch", True), ("*", True), ("w", False)],
 )
 def test_compose_is_asked_to_watch_by_its_own_setting(profiles: str, is_watched: bool) -> None:
     assert load_config({"COMPOSE_PROFILES": profiles}, NO_FILE).is_watched == is_watched

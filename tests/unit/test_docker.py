@@ -169,8 +169,13 @@ def test_a_service_that_ends_again_and_again_is_not_up_and_watch_is_shown_where_
     monkeypatch: pytest.MonkeyPatch, is_watched: bool
 ) -> None:
     times = {"StartedAt": "2026-11-25T10:01:00Z", "FinishedAt": "2026-11-25T10:01:02Z"}
-    states = {
-        "tracking": {"Status": "running", "Running": True, "Restarting": False, "Health": {"Status": "healthy"}},
+    states: dict[str, dict[str, Any]] = {
+        "tracking": {
+            "Status": "running",
+            "Running": True,
+            "Restarting": False,
+            "Health": {"Status": "healthy"},
+        },
         "deploy": {"Status": "exited", "Running": False, "Restarting": False, "ExitCode": 0},
         "watch": {"Status": "restarting", "Running": True, "Restarting": True, "ExitCode": 1},
         "serving": {"Status": "created"},
