@@ -19,8 +19,6 @@ from stack.modes.preflight import MARKER, check_home_owner
 from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
-# Compose's own, which looks like COMPOSE_PROFILES misspelt.
-_COMPOSE_FILE = "COMPOSE_FILE"
 _REVISION = "SELECT version_num FROM alembic_version"
 # It runs in a container, whose user can read the volume. It prints nothing if there is no database yet.
 _READ_REVISION = f"""
@@ -47,7 +45,8 @@ def check_names(names: Collection[str], known: set[str]) -> Finding:
     """Whether something reads each name in .env: a misspelt name would be ignored silently."""
     unread = []
     for name in names:
-        if name in known or name == _COMPOSE_FILE or name.lower().endswith("_proxy"):
+        # Compose's own COMPOSE_FILE looks like a misspelt COMPOSE_PROFILES.
+        if name in known or name == "COMPOSE_FILE" or name.lower().endswith("_proxy"):
             continue
         if meant := get_close_matches(name.upper(), known, 1, 0.85):
             unread.append(f"{name} (is {meant[0]} meant?)")

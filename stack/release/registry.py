@@ -81,11 +81,11 @@ class Registry:
 
     def _source(self, uri: str) -> str:
         """Return models:/NAME/VERSION or models:/MODEL_ID; runs:/ for mere files of a run."""
-        name, _, alias = uri.removeprefix("models:/").partition("@")
-        if alias:
-            return f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
         if uri.startswith("models:/"):
-            return uri
+            name, _, alias = uri.removeprefix("models:/").partition("@")
+            if not alias:
+                return uri
+            return f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
         info = get_model_info(uri)
         # Files that were copied into a run still name the model that they were copied from.
         is_own = uri.startswith(f"runs:/{info.run_id}/")
