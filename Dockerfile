@@ -132,4 +132,5 @@ RUN --mount=type=bind,from=sources,target=/sources \
 # The checkout may lie there on the host; stack/modes/overrides.py makes a link of the same name.
 RUN rm -r /opt/pyfunc-stack
 WORKDIR /stack
-CMD ["sh", "-c", "find /tmp -xdev -mindepth 1 -delete; exec python -m stack deploy --docker --wait"]
+ENTRYPOINT ["sh", "-c", "find /tmp -xdev -mindepth 1 -delete; exec python -m stack deploy --docker \"$@\"", "deploy"]
+CMD ["--wait"]

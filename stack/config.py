@@ -66,6 +66,7 @@ class Config:
     tracking_url: str
     container_url: str | None
     home: Path
+    is_watched: bool = False
     model_environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = CHECKOUT
 
@@ -177,6 +178,7 @@ def load_config(
         serving_port=serving_port,
         tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
         container_url=values.get("CONTAINER_URL"),
+        is_watched=not {"watch", "*"}.isdisjoint(values.get("COMPOSE_PROFILES", "").split(",")),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
         model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),
     )

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mlflow.types import DataType, ParamSchema, Schema
+from mlflow.types import DataType, ParamSchema, Schema, TensorSpec
 
 from model_server.answers import without_nan
 from model_server.signature import Column, columns_of, named_columns
@@ -31,13 +31,19 @@ _SIMPLE = {
     "/metrics": "Metrics in Prometheus' format",
 }
 _REFUSALS = {
-    "400": "The request does not fit the signature; the message names the column or the place",
+    "400": "The request has none of the formats, or does not fit the signature; the message says where",
     "413": "The body is too large",
     "415": "The Content-Type is missing, or not one of those above; or the body has a Content-Encoding",
     "500": "The model failed; the log of the server says how",
     "503": "Too many requests wait; try again later",
     "504": "The model took too long",
 }
+
+_NO_SIGNATURE = (
+    "The model has no signature for its input: nothing is checked before the model gets a request, and its"
+    " own code fails on what it can't use."
+)
+_NO_EXAMPLE = "No input example was logged with the model: the values below only show the form of a request."
 
 
 def openapi(
@@ -50,7 +56,7 @@ def openapi(
     """Describe the server of one model; ``example`` is a request for predictions, in JSON."""
     post = {
         "summary": "Ask for predictions",
-        "description": _as_markdown(inputs),
+        "description": "\n\n".join([_as_markdown(inputs), *([] if example else [_NO_EXAMPLE])]),
         "requestBody": {
             "required": True,
             "content": {
@@ -95,13 +101,18 @@ def openapi(
 
 def _as_markdown(inputs: Schema | None) -> str:
     if inputs is None:
-        return "The model has no signature: it takes any input."
+        return _NO_SIGNATURE
+    what, of_each = "column", "required"
     rows = [
         f"| {column.name} | {column.type_name} | {'yes' if column.required else 'no'} |"
         for column in columns_of(inputs)
     ]
+    if inputs.is_tensor_spec():
+        what, of_each = "tensor", "shape"
+        tensors = [spec for spec in inputs.inputs if isinstance(spec, TensorSpec)]
+        rows = [f"| {tensor.name or '-'} | {tensor.type} | {tensor.shape} |" for tensor in tensors]
     return "\n".join(
-        ["The columns of the signature:\n", "| column | type | required |", "|---|---|---|", *rows]
+        [f"The {what}s of the signature:\n", f"| {what} | type | {of_each} |", "|---|---|---|", *rows]
     )
 
 

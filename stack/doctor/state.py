@@ -45,7 +45,8 @@ def check_names(names: Collection[str], known: set[str]) -> Finding:
     """Whether something reads each name in .env: a misspelt name would be ignored silently."""
     unread = []
     for name in names:
-        if name in known or name.lower().endswith("_proxy"):
+        # Compose's own COMPOSE_FILE looks like a misspelt COMPOSE_PROFILES.
+        if name in known or name == "COMPOSE_FILE" or name.lower().endswith("_proxy"):
             continue
         if meant := get_close_matches(name.upper(), known, 1, 0.85):
             unread.append(f"{name} (is {meant[0]} meant?)")

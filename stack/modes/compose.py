@@ -19,7 +19,6 @@ from stack.modes.owner import check_owner
 from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
-SERVICES = ("tracking", "trainer", "deploy", "serving")
 _ONE_SHOTS = ("trainer", "deploy")
 VERSION = ["docker", "compose", "version", "--short"]
 _SOON = timedelta(seconds=30)
@@ -37,6 +36,16 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
     ]
 
 
+def service_names(config: Config) -> tuple[str, ...]:
+    """Name the services that the settings ask for."""
+    return ("tracking", *_behind(config), "serving")
+
+
+def _behind(config: Config) -> tuple[str, ...]:
+    """Name those that ask tracking."""
+    return (*_ONE_SHOTS, "watch") if config.is_watched else _ONE_SHOTS
+
+
 def answering_name(config: Config) -> str:
     """Name the container in which a model answers its own input example."""
     return f"{config.project}-answering"
@@ -52,7 +61,7 @@ def come_up_command(config: Config) -> list[str]:
 
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
-    return compose_command(config, "up", "--detach", "tracking", *_ONE_SHOTS)
+    return compose_command(config, "up", "--detach", "tracking", *_behind(config))
 
 
 def logs_command(config: Config, since: datetime) -> list[str]:
@@ -113,8 +122,8 @@ def up(config: Config, *, detach: bool) -> None:
         else:
             _stay(config, since, interruption, on_wait)
     except _TrackingError:
-        # Trainer and deployment would wait for it, and the engine would start it again and again.
-        run(compose_command(config, "stop", *_ONE_SHOTS, "tracking"))
+        # The others would wait for it, and the engine would start it again and again.
+        run(compose_command(config, "stop", *_behind(config), "tracking"))
         raise
     except StackError as error:
         raise StackError(failed_text(error, config)) from error
@@ -137,8 +146,8 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
 
 
 def _stop(config: Config) -> None:
-    """Stop all services; first `deploy`, which may be about to start `serving`."""
-    for names in (_ONE_SHOTS, ("serving", "tracking")):
+    """Stop all services; first `deploy` and `watch`, which may be about to start `serving`."""
+    for names in (_behind(config), ("serving", "tracking")):
         stopped = run(compose_command(config, "stop", *names))
         if stopped.returncode != 0:
             raise StackError(
@@ -221,8 +230,10 @@ def down(config: Config, *, volumes: bool) -> None:
         raise error
     if error is None and _is_there(config):
         check_owner(config)
-        # Compose leaves them, if a killed deployment did.
-        run(["docker", "rm", "--force", trial_name(config), answering_name(config)])
+        # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
+        watching = [found["Id"] for found in service_containers(config, "watch")]
+        # Compose leaves the others, if a killed deployment did.
+        run(["docker", "rm", "--force", *watching, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

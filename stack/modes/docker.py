@@ -21,11 +21,11 @@ from stack.modes import docker_environment
 from stack.modes.answering import answer_command, answered
 from stack.modes.build_error import BAKING, docker_error
 from stack.modes.compose import (
-    SERVICES,
     VERSION,
     answering_name,
     compose_command,
     service_containers,
+    service_names,
     trial_name,
 )
 from stack.modes.docker_environment import base_image, base_python, environment_image, lies_on
@@ -347,7 +347,7 @@ class Docker:
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""
-        return [self._service(name) for name in SERVICES]
+        return [self._service(name) for name in service_names(self.config)]
 
     def _service(self, name: str) -> Service:
         containers = self._containers(name)
@@ -356,7 +356,7 @@ class Docker:
         state = containers[-1]["State"]
         if state["Status"] == "created":
             return Service(name, False, "not started", None)
-        if not state["Running"]:
+        if not state["Running"] or state["Restarting"]:
             return Service(name, False, f"exited {state['ExitCode']}", moment(state["FinishedAt"]))
         return Service(name, True, state.get("Health", {}).get("Status", "up"), moment(state["StartedAt"]))
 

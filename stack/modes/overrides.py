@@ -5,6 +5,7 @@ The checkout has another path there than on the host, and that Compose may be ol
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ _MADE_BY = "com.docker.compose.version"
 
 
 def seen_from_host(config: Config) -> Config:
-    """In the container of `deploy`, let Compose name the files of the checkout by their paths on the host.
+    """In a container of ours, let Compose name the files of the checkout by their paths on the host.
 
     The engine looks for them there. Compose finds them in the container, by a link.
     """
@@ -80,14 +81,13 @@ def _mounted(files: dict[str, Any]) -> Iterator[Path]:
 
 
 def _own_labels(config: Config) -> dict[str, str]:
-    """Return the labels of the container of `deploy` that this is; none if it is the host."""
+    """Return the labels of the container that this is; none if it is the host."""
     if config.container_url is None:
         return {}
-    own = (f"project={config.project}", "service=deploy")
-    running = containers("status=running", *(f"label=com.docker.compose.{label}" for label in own))
-    if not running:
-        raise EngineError("the engine behind it does not run the container of deploy")
-    labels: dict[str, str] = running[0]["Config"]["Labels"]
+    own = containers(f"id={socket.gethostname()}")
+    if not own:
+        raise EngineError("the engine behind it does not run this container")
+    labels: dict[str, str] = own[0]["Config"]["Labels"]
     return labels
 
 

@@ -67,7 +67,7 @@ def deploy(
         raise
     except StackError as error:
         _put_back(registry, mode, before, target, error)
-    _settle(registry, target, before)
+    _settle(registry, target, before, champion)
     _collect_garbage(registry, mode)
     return target
 
@@ -264,8 +264,8 @@ def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str,
         except StackError as second:
             told += f"\nand version {before}, which was served before, fails to start too: {second}"
     try:
-        if before is not None and registry.aliases().get("champion") not in (before, None):  # moved by hand
-            registry.set_alias("champion", before)
+        if before not in (None, target) and registry.aliases().get("champion") == target:  # moved by hand
+            registry.set_alias("champion", str(before))
         registry.tag(target, failure=told)
     except StackError as second:
         told += f"\nand the tag `failure` could not be set: {second}"
@@ -279,14 +279,17 @@ def _serve_again(registry: "Registry", mode: Mode, version: str) -> None:
         mode.serve(version)
 
 
-def _settle(registry: "Registry", target: str, before: str | None) -> None:
-    """Set the aliases and tags to what is served now."""
-    champion = registry.aliases().get("champion")
+def _settle(registry: "Registry", target: str, before: str | None, champion: str | None) -> None:
+    """Set the aliases and tags to what is served now; ``champion`` is the one that this deployment found."""
     # If the target was already served, a deployment was killed before it had moved the aliases.
     replaced = champion if before == target else before
-    if replaced is not None and replaced != target:
-        registry.set_alias("previous", replaced)
-    if champion != target:
+    # A champion that was set by hand and failed was never live.
+    if replaced not in (None, target) and replaced in registry.deployed():
+        registry.set_alias("previous", str(replaced))
+    moved_to = registry.aliases().get("champion")
+    if moved_to not in (None, champion, target):
+        print(f"champion was moved to version {moved_to} meanwhile; ./scripts/deploy serves that", flush=True)
+    elif moved_to != target:
         registry.set_alias("champion", target)
     if replaced != target or "deployed_at" not in registry.version(target).tags:
         registry.tag(target, deployed_at=datetime.now(UTC).isoformat(timespec="seconds"))

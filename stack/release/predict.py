@@ -22,5 +22,8 @@ def predict(url: str, file: Path, timeout: int) -> str:
     content_type = "text/csv" if file.suffix == ".csv" else "application/json"
     answer = ask(url, body, content_type, timeout=timeout)
     if not answer.ok:
-        raise StackError(f"the model server refused {file} with status {answer.status_code}: {answer.text}")
+        raise StackError(
+            f"the model server refused {file} with status {answer.status_code}: {answer.text};"
+            f" {url}/docs shows what it takes"
+        )
     return answer.text

@@ -10,7 +10,8 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
+from mlflow.models import get_model_info
 
 from stack.errors import StackError, TrackingError
 
@@ -44,9 +45,9 @@ class Registry:
             return self._client.get_model_version(self.model_name, number)
 
     def register(self, uri: str) -> str:
-        """Register the model at a runs:/ or models:/ URI; return the number of the new version.
+        """Register the model at a runs:/ or models:/ URI; return the number of the version.
 
-        A version of this registered model stays what it is.
+        A model that is a version here already stays that version.
 
         Raises:
             StackError: if it is no such URI, or names no model.
@@ -57,27 +58,54 @@ class Registry:
                 f"no version to promote: expected its number, runs:/RUN_ID/NAME, models:/NAME/VERSION or"
                 f" models:/MODEL_ID, found {uri!r}"
             )
-        name, _, alias = uri.removeprefix("models:/").partition("@")
         try:
-            if uri.startswith("models:/") and alias:
-                uri = f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
-            if uri.startswith(f"models:/{self.model_name}/"):
-                return uri.rpartition("/")[2]
-            registered = mlflow.register_model(uri, self.model_name, await_registration_for=None)
+            source = self._source(uri)
+            if source.startswith(f"models:/{self.model_name}/"):
+                return source.rpartition("/")[2]
+            files = self._files(source)
+            known = sorted((str(it.version) for it in self._versions()), key=int, reverse=True)
+            same = (it for it in known if self._files(f"models:/{self.model_name}/{it}") == files)
+            if found := next(same, None):
+                print(f"{uri} is registered already, as version {found} of {self.model_name}", flush=True)
+                return found
+            registered = mlflow.register_model(source, self.model_name, await_registration_for=None)
         except MlflowException as error:
-            # MLflow's client finds that a run has no such model, and names no error_code for that.
-            is_own = not isinstance(error, RestException) and self._client.tracking_uri not in str(error)
-            if is_own or error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
+            if error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
                 raise StackError(
                     f"{uri} can't be registered ({error.message.rstrip('.')}); the MLflow UI shows all models"
                 ) from error
             raise TrackingError.because(self._client.tracking_uri, error) from error
         return str(registered.version)
 
+    def _versions(self) -> list[ModelVersion]:
+        return list(self._client.search_model_versions(f"name='{self.model_name}'"))
+
+    def _source(self, uri: str) -> str:
+        """Return models:/NAME/VERSION or models:/MODEL_ID; runs:/ for mere files of a run."""
+        if uri.startswith("models:/"):
+            name, _, alias = uri.removeprefix("models:/").partition("@")
+            if not alias:
+                return uri
+            return f"models:/{name}/{self._client.get_model_version_by_alias(name, alias).version}"
+        info = get_model_info(uri)
+        # Files that were copied into a run still name the model that they were copied from.
+        is_own = uri.startswith(f"runs:/{info.run_id}/")
+        return f"models:/{info.model_id}" if info.model_id and is_own else uri
+
+    def _files(self, uri: str) -> str:
+        """Return where the files of a model lie; ``uri`` has no alias."""
+        scheme, _, name = uri.partition(":/")
+        head, _, tail = name.partition("/")
+        if scheme == "runs":
+            return f"{self._client.get_run(head).info.artifact_uri}/{tail}"
+        if tail:
+            return str(self._client.get_model_version_download_uri(head, tail))
+        return str(self._client.get_logged_model(head).artifact_location)
+
     def deployed(self) -> dict[str, str]:
         """Return when each version that has been champion last became champion."""
         with self._asking():
-            found = self._client.search_model_versions(f"name='{self.model_name}'")
+            found = self._versions()
         return {str(of.version): of.tags["deployed_at"] for of in found if _was_deployed(of)}
 
     def replay(self, number: str) -> dict[str, Any] | None:
@@ -104,7 +132,7 @@ class Registry:
         """Download the version's files into a new directory in this one; return that.
 
         Raises:
-            StackError: if there are none.
+            StackError: if there are none, or they lie where this process can't read them.
 
         """
         uri, files = f"models:/{self.model_name}/{number}", directory / "model"
@@ -114,7 +142,16 @@ class Registry:
         )
         files.mkdir()
         with self._asking(missing):
-            mlflow.artifacts.download_artifacts(uri, dst_path=str(files))
+            try:
+                mlflow.artifacts.download_artifacts(uri, dst_path=str(files))
+            except MlflowException:
+                raise
+            except Exception as error:  # each kind of store has its own
+                source = self.version(number).source
+                raise StackError(
+                    f"the files of version {number} of {self.model_name} can't be read from {source}"
+                    f" ({error}); deploy another version"
+                ) from error
         if not (files / "MLmodel").exists():
             raise StackError(missing)
         return files

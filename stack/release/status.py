@@ -35,7 +35,7 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
     found = [
         f"{service.name} is not up"
         for service in services
-        if service.name in ("tracking", "serving") and not service.is_up
+        if service.name in ("tracking", "serving", "watch") and not service.is_up
     ]
     aliases: dict[str, str] = {}
     tags: dict[str, str] = {}

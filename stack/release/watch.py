@@ -54,8 +54,10 @@ class Watch:
         except TrackingError:  # it is tried again when the server is back
             raise
         except StackError:
-            champion = self._aliases().get("champion")  # a failed one is put back
-            self._seen = {**moved, **({} if champion is None else {"champion": champion})}
+            champion, now = self._aliases().get("champion"), mode.served()
+            is_put_back = champion != moved.get("champion") and now is not None and now.version == champion
+            # A champion goes before a candidate, which then was not tried.
+            self._seen = {"champion": str(champion)} if is_put_back else moved
             raise
         print(f"version {served} of {self._registry.model_name} is served", flush=True)
         self._seen = {"champion": served}

@@ -269,11 +269,12 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
     # In such a path, Docker alone works: Python makes no virtual environment there.
     other = replace(other, checkout=copy_checkout(tmp_path / "a:b c,d" / "it's $1"))
     (other.checkout / ".venv").symlink_to(CHECKOUT / ".venv")
-    other.compose("up", "--detach", "--wait")
+    watched = replace(other, settings={**other.settings, "COMPOSE_PROFILES": "watch"})
+    watched.compose("up", "--detach", "--wait")
     assert other.predictions() == CLASSES
     assert other.aliases() == {"champion": "1"}
     run_id = other.client.get_model_version("other.model-2", "1").run_id or ""
-    other.compose("down")
+    watched.compose("down")
     assert left_behind(other, "container") == left_behind(other, "network") == []
 
     other.compose("up", "--detach", "--wait")
@@ -282,6 +283,13 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
     assert other.aliases() == {"champion": "1"}
     assert other.client.get_run(run_id).data.metrics["accuracy"] > 0.9
     assert stack.predictions() == CLASSES  # the stack beside it was not touched
+
+    # As a plain `docker compose down` leaves it where COMPOSE_PROFILES has been taken out.
+    watched.compose("up", "--detach", "watch")
+    other.compose("down")
+    assert len(left_behind(other, "container")) == 1
+    other.down()
+    assert left_behind(other, "container") == left_behind(other, "network") == []
 
     # As a deployment leaves it that is killed in a trial.
     name = f"{other.settings['COMPOSE_PROJECT_NAME']}-trial"

@@ -154,22 +154,54 @@ def test_a_version_whose_run_has_no_record_is_checked_by_its_input_example(
         ("runs:/0123456789abcdef0123456789abcdef/model", "runs:/.* can't be registered"),
         ("models:/nobody/1", r"models:/nobody/1 can't be registered \(.*\); the MLflow UI shows all models"),
         ("models:/nobody@champion", "models:/nobody@champion can't be registered"),
+        ("models:/m-0123456789abcdef", r"can't be registered \(.*'m-0123456789abcdef' not found\)"),
     ],
 )
-def test_what_names_no_model_is_refused(checks: tuple[Registry, Native], uri: str, says: str) -> None:
-    registry, _ = checks
+@pytest.mark.usefixtures("checks")
+def test_what_names_no_model_is_refused_and_leaves_nothing_in_the_registry(uri: str, says: str) -> None:
     with pytest.raises(StackError, match=says):
-        registry.register(uri)
+        Registry(MlflowClient(), "new").register(uri)
+    assert "new" not in [model.name for model in MlflowClient().search_registered_models()]
 
 
-def test_a_version_of_the_same_model_is_not_registered_again(
-    checks: tuple[Registry, Native], logged: str
+def test_a_model_that_is_a_version_already_is_not_registered_again(
+    checks: tuple[Registry, Native], logged: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, _ = checks
-    version = registry.register(f"{logged}/classifier")
+    uri = f"{logged}/classifier"
+    version = registry.register(uri)
     registry.set_alias("mine", version)
-    assert registry.register("models:/animals@mine") == version
-    assert registry.register(f"models:/animals/{version}") == version
+    others = mlflow.register_model(registry.version(version).source, "others").version
+    for same in (uri, "models:/animals@mine", f"models:/animals/{version}", f"models:/others/{others}"):
+        assert registry.register(same) == version
+    assert f"{uri} is registered already, as version {version} of animals\n" in capsys.readouterr().out
+    assert registry.register(f"{logged}/bare") != version
+
+
+def test_the_files_of_a_run_are_registered_as_they_are(
+    checks: tuple[Registry, Native], logged: str, tmp_path: Path
+) -> None:
+    # As MLflow 2 logs a model, and as one is copied that MLflow 3 has logged; its MLmodel names the original.
+    registry, _ = checks
+    files = mlflow.artifacts.download_artifacts(f"{logged}/classifier", dst_path=str(tmp_path))
+    with mlflow.start_run() as run:
+        mlflow.sklearn.save_model(CLASSIFIER, tmp_path / "saved")
+        for path, directory in (("saved", tmp_path / "saved"), ("copied", Path(files))):
+            mlflow.log_artifacts(str(directory), path)
+    for path in ("saved", "copied"):
+        version = registry.register(f"runs:/{run.info.run_id}/{path}")
+        assert registry.version(version).source == f"{run.info.artifact_uri}/{path}"
+        assert registry.register(f"runs:/{run.info.run_id}/{path}") == version
+
+
+def test_a_version_whose_files_lie_elsewhere_is_told_with_the_place(checks: tuple[Registry, Native]) -> None:
+    registry, mode = checks
+    elsewhere = MlflowClient().create_model_version("animals", "s3://bucket/model").version
+    with pytest.raises(
+        StackError,
+        match=rf"^the files of version {elsewhere} of animals can't be read from s3://bucket/model \(",
+    ):
+        record_of(registry, mode, str(elsewhere))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +223,7 @@ def test_answers_of_single_precision_need_not_be_as_exact(outputs: Schema | None
 
 def test_a_name_that_the_run_has_not_logged_is_told(checks: tuple[Registry, Native], logged: str) -> None:
     registry, _ = checks
-    with pytest.raises(StackError, match=r"typo can't be registered \(Unable to find a logged_model"):
+    with pytest.raises(StackError, match=r"typo can't be registered \(Failed to download .* 'MLmodel'"):
         registry.register(f"{logged}/typo")
 
 

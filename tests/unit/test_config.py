@@ -76,6 +76,14 @@ def test_image_names_are_model_names(name: str) -> None:
     assert load_config({"MODEL_NAME": name}, NO_FILE).model_name == name
 
 
+@pytest.mark.parametrize(
+    ("profiles", "is_watched"),
+    [("", False), ("watch", True), ("mine,watch", True), ("*", True), ("w", False)],
+)
+def test_compose_is_asked_to_watch_by_its_own_setting(profiles: str, is_watched: bool) -> None:
+    assert load_config({"COMPOSE_PROFILES": profiles}, NO_FILE).is_watched == is_watched
+
+
 def test_a_relative_state_directory_lies_in_the_checkout() -> None:
     assert load_config({"STACK_HOME": "state"}, NO_FILE).home == CHECKOUT / "state"
     assert load_config({"STACK_HOME": "/var/state"}, NO_FILE).home == Path("/var/state")

@@ -524,6 +524,13 @@ def test_an_alias_that_was_moved_by_hand_goes_before_a_waiting_candidate() -> No
     assert_settled(world, "1")
 
 
+def test_a_champion_that_was_set_by_hand_and_never_went_live_is_nothing_to_go_back_to() -> None:
+    world = World({"champion": "1", "candidate": "2"}, {"1": {}, "2": {}}, wrong=("1",))
+    run(world)
+    assert world.aliases == {"champion": "2"}
+    assert_settled(world, "2")
+
+
 def test_an_alias_that_was_moved_by_hand_while_nothing_was_served_is_put_back_too() -> None:
     world = not_served(served_world("3", "1", previous="1"))
     world.tags["2"] = {}

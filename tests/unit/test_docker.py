@@ -109,6 +109,7 @@ def test_to_come_up_again_serving_is_not_named_and_so_left_alone() -> None:
     command = come_up_command(CONFIG)
     assert command[: len(compose_command(CONFIG))] == compose_command(CONFIG)
     assert command[len(compose_command(CONFIG)) :] == ["up", "--detach", "tracking", "trainer", "deploy"]
+    assert come_up_command(replace(CONFIG, is_watched=True)) == [*command, "watch"]
 
 
 LABELS = {"com.docker.compose.version": "2.26.1"}
@@ -164,6 +165,37 @@ def test_what_is_served_is_what_runs(
     Engine(monkeypatch, *serving)
     served = Docker(CONFIG).served()
     assert (served and served.version) == version
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_service_that_ends_again_and_again_is_not_up_and_watch_is_shown_where_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, is_watched: bool
+) -> None:
+    times = {"StartedAt": "2026-11-25T10:01:00Z", "FinishedAt": "2026-11-25T10:01:02Z"}
+    states: dict[str, dict[str, Any]] = {
+        "tracking": {
+            "Status": "running",
+            "Running": True,
+            "Restarting": False,
+            "Health": {"Status": "healthy"},
+        },
+        "deploy": {"Status": "exited", "Running": False, "Restarting": False, "ExitCode": 0},
+        "watch": {"Status": "restarting", "Running": True, "Restarting": True, "ExitCode": 1},
+        "serving": {"Status": "created"},
+    }
+
+    def found(_config: object, name: str) -> list[dict[str, Any]]:
+        return [{"State": states[name] | times}] if name in states else []
+
+    monkeypatch.setattr("stack.modes.docker.service_containers", found)
+    shown = Docker(replace(CONFIG, is_watched=is_watched)).services()
+    assert {service.name: (service.is_up, service.state) for service in shown} == {
+        "tracking": (True, "healthy"),
+        "trainer": (False, "not there"),
+        "deploy": (False, "exited 0"),
+        **({"watch": (False, "exited 1")} if is_watched else {}),
+        "serving": (False, "not started"),
+    }
 
 
 @pytest.mark.parametrize(

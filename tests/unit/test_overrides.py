@@ -1,6 +1,7 @@
 """What Compose can't do of its files, and by which paths it names theirs, in a container and on the host."""
 
 import json
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,8 @@ class Compose:
         files = {"services": {"serving": self.serving}, **self.others}
         return subprocess.CompletedProcess(command, int(bool(self.error)), json.dumps(files), self.error)
 
-    def _containers(self, *_filters: str) -> list[dict[str, Any]]:
+    def _containers(self, own: str) -> list[dict[str, Any]]:
+        assert own == f"id={socket.gethostname()}"
         labels = {
             "com.docker.compose.project.working_dir": self.on_host,
             "com.docker.compose.version": "2.40.3",
@@ -123,7 +125,7 @@ def test_a_path_in_the_home_directory_is_refused_because_it_is_another_users_in_
 
 def test_an_engine_that_does_not_run_this_container_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overrides, "containers", lambda *_: [])
-    with pytest.raises(EngineError, match="does not run the container of deploy"):
+    with pytest.raises(EngineError, match="does not run this container"):
         seen_from_host(IN_CONTAINER)
 
 

@@ -28,12 +28,13 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def test_services_start_in_one_direction() -> None:
-    assert list(SERVICES) == ["tracking", "trainer", "deploy", "serving"]
+    assert list(SERVICES) == ["tracking", "trainer", "deploy", "watch", "serving"]
     needs = {name: list(service.get("depends_on", {})) for name, service in SERVICES.items()}
     assert needs == {
         "tracking": [],
         "trainer": ["tracking"],
         "deploy": ["tracking"],
+        "watch": ["tracking"],
         "serving": ["tracking", "trainer", "deploy"],
     }
 
@@ -72,10 +73,13 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_only_deploy_sees_the_docker_socket() -> None:
+def test_only_deploy_sees_the_docker_socket_and_what_does_the_same_for_as_long_as_somebody_wants() -> None:
     holders = [name for name, service in SERVICES.items() if "docker.sock" in str(service.get("volumes"))]
-    assert holders == ["deploy"]
+    assert holders == ["deploy", "watch"]
     assert SERVICES["deploy"]["userns_mode"] == "host"  # remapped, it could not use it
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["watch"]
+    own = {"command": ["--watch"], "restart": "unless-stopped", "profiles": ["watch"]}
+    assert SERVICES["watch"] == SERVICES["deploy"] | own
 
 
 @pytest.mark.parametrize("name", ["tracking", "trainer", "serving"])

@@ -191,7 +191,17 @@ def test_a_name_is_not_taken_for_html() -> None:
 def test_a_model_without_a_signature_or_an_example_has_a_document_too() -> None:
     document = openapi(IDENTITY, None, None, None, None)
     assert content(document)["application/json"]["examples"] == {}
-    assert "no signature" in document["paths"]["/invocations"]["post"]["description"]
+    told = document["paths"]["/invocations"]["post"]["description"]
+    assert "no signature" in told
+    assert "No input example was logged" in told
+
+
+def test_tensors_are_shown_with_their_shapes() -> None:
+    inputs = Schema([TensorSpec(np.dtype("float32"), (-1, 2), name) for name in ("left", "right")])
+    document = openapi(IDENTITY, inputs, None, None, json.dumps({"inputs": {}}))
+    told = document["paths"]["/invocations"]["post"]["description"]
+    assert "| left | float32 | (-1, 2) |\n| right | float32 | (-1, 2) |" in told
+    assert "No input example" not in told
 
 
 @pytest.mark.parametrize(

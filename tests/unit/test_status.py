@@ -113,9 +113,9 @@ def test_a_look_brings_the_machine_and_the_registry_together() -> None:
 
 @pytest.mark.usefixtures("_tracking_answers")
 def test_a_server_that_is_not_up_is_told_and_a_finished_trainer_is_not() -> None:
-    down = [replace(service, is_up=False) for service in UP]
+    down = [replace(service, is_up=False) for service in [*UP, Service("watch", True, "up", NOON)]]
     status = look(CONFIG, fake_mode(down, None), FakeRegistry({}))
-    assert status.disagreements == ["tracking is not up", "serving is not up"]
+    assert status.disagreements == ["tracking is not up", "serving is not up", "watch is not up"]
 
 
 @pytest.mark.usefixtures("_tracking_answers")

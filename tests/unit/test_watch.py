@@ -84,20 +84,90 @@ def test_a_deployment_in_which_the_tracking_server_goes_away_is_tried_again() ->
     assert world.served == world.aliases["champion"] == "2"
 
 
-def test_an_alias_that_moves_during_a_deployment_is_followed_afterwards() -> None:
-    class Moving(FakeMode):
-        def bake(self, version: str, model: Path, environment: Environment | None) -> None:
-            super().bake(version, model, environment)
-            if version == "2":
-                world.tags["3"] = {}
-                world.aliases["candidate"] = "3"
+def meanwhile(world: World, version: str, **aliases: str) -> Watch:
+    """Return a watch in whose deployments somebody moves aliases while that version is baked."""
 
+    class Moving(FakeMode):
+        def bake(self, baked: str, model: Path, environment: Environment | None) -> None:
+            super().bake(baked, model, environment)
+            if baked == version:
+                world.aliases.update(aliases)
+
+    return Watch(FakeRegistry(world), lambda: Moving(world))
+
+
+def test_a_candidate_that_is_set_during_a_deployment_is_followed_afterwards() -> None:
     world = served_world("1", candidate="2")
-    watch = Watch(FakeRegistry(world), lambda: Moving(world))
+    world.tags["3"] = {}
+    watch = meanwhile(world, "2", candidate="3")
     watch.look(nothing)
     assert (world.served, world.aliases["candidate"]) == ("2", "3")
     watch.look(nothing)
     assert world.served == "3"
+
+
+def test_a_champion_that_is_moved_back_while_it_is_baked_ends_where_it_was(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = served_world("1")
+    world.tags["2"] = {}
+    world.aliases["champion"] = "2"
+    watch = meanwhile(world, "2", champion="1")
+    watch.look(nothing)
+    assert (world.served, world.aliases["champion"]) == ("2", "1")
+    assert "champion was moved to version 1 meanwhile" in capsys.readouterr().out
+    watch.look(nothing)
+    assert (world.served, world.aliases) == ("1", {"champion": "1", "previous": "2"})
+
+
+@pytest.mark.parametrize("wrong", [(), ("2",)])
+def test_a_champion_that_is_set_while_a_candidate_is_baked_is_followed_afterwards(
+    wrong: tuple[str, ...],
+) -> None:
+    world = served_world("1", candidate="2")
+    world.tags["3"], world.wrong = {}, wrong
+    watch = meanwhile(world, "2", champion="3")
+    watch.look(nothing)
+    assert world.aliases["champion"] == "3"
+    watch.look(nothing)
+    assert world.served == world.aliases["champion"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "order", "aliases"),
+    [
+        ((), ["serve 2", "serve 3"], {"champion": "3", "previous": "2"}),
+        (("2",), ["serve 3"], {"champion": "3", "previous": "1"}),
+        (("3",), ["serve 2"], {"champion": "2", "previous": "1", "candidate": "3"}),
+        (("2", "3"), [], {"champion": "1", "candidate": "3"}),
+    ],
+    ids=["both right", "the champion wrong", "the candidate wrong", "both wrong"],
+)
+def test_of_two_aliases_that_move_at_once_the_champion_comes_first_and_each_has_its_turn(
+    wrong: tuple[str, ...], order: list[str], aliases: dict[str, str]
+) -> None:
+    world = served_world("1", candidate="3")
+    world.tags["2"], world.wrong = {}, wrong
+    world.aliases["champion"] = "2"
+    watch = watched(world)
+    for _ in range(4):
+        watch.look(nothing)
+    assert [done for done in world.done if done.startswith("serve")] == order
+    assert [done for done in world.done if done.startswith("bake")] == ["bake 2", "bake 3"]
+    assert (world.served, world.aliases) == (aliases["champion"], aliases)
+
+
+@pytest.mark.parametrize("wrong", [(), ("1",)])
+def test_a_champion_that_is_set_where_nothing_was_ever_served_is_checked_and_served(
+    wrong: tuple[str, ...],
+) -> None:
+    world = World({"champion": "1"}, {"1": {}}, wrong=wrong)
+    watch = watched(world)
+    for _ in range(3):
+        watch.look(nothing)
+    assert world.done == ["bake 1", "serve 1"]
+    assert (world.served, world.aliases) == (None if wrong else "1", {"champion": "1"})
+    assert ("failure" in world.tags["1"]) == bool(wrong)
 
 
 def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
