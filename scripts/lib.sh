@@ -86,7 +86,7 @@ install_locked() {
 
 # make_environment PYTHON DIRECTORY NEEDS: make a virtual environment for a model; stack/modes/native_environment.py calls it
 make_environment() {
-    use_packages_from "$vendor" && .venv/bin/uv venv --quiet --clear --python "$1" "$2" &&
+    use_packages_from "$vendor" && .venv/bin/uv venv --quiet --relocatable --python "$1" "$2" &&
         install_environment .venv/bin/uv "$2/bin/python" "$3" "$2/packages.txt" && cp lock/quick.pth "$2"/lib/python3.*/site-packages/
 }
 

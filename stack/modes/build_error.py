@@ -92,17 +92,26 @@ STARTING = (
 )
 _MAKING = (
     *_MACHINE,
+    Cause(
+        r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied",
+        "the engine can't fetch the image of that Python: correct its registry settings, or make it known by"
+        " docker save, where there is a network, and docker load (docs/company-wall.md)",
+    ),
     *_FETCHING,
     Cause(
         f"{_NOT_FOUND}|requirements are unsatisfiable",
-        "log the model with other requirements, or from where there are such packages (docs/company-wall.md)",
+        "log the model with other requirements, or set PACKAGE_INDEX to an index that has these packages"
+        " (docs/company-wall.md)",
     ),
 )
 
 
-def environment_error(environment: object, output: str) -> StackError:
-    """Return the error that says that a model's environment can't be made, with all that uv has said."""
-    lines = failed_step(output)
+def environment_error(environment: object, how: str, output: str) -> StackError:
+    """Return the error that says that a model's environment can't be made, with all that uv has said.
+
+    ``how`` its making ended is told if that is nothing.
+    """
+    lines = failed_step(output) if output.strip() else [how]
     advice = _advice(lines, _MAKING)
     told = "\n    ".join([f"its environment ({environment}) can't be made:", *lines])
     return StackError(f"{told}\n{advice[1]}" if advice else told)

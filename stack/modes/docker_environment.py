@@ -68,7 +68,8 @@ def prepare(config: Config, environment: Environment, base: Image, on_wait: Call
     if found is None or found.labels.get(_BASE) != _digest(base):
         print(f"making an environment: {environment} (once for these requirements)", flush=True)
         _build(config, environment, base, on_wait)
-    listed = run(["docker", "run", "--rm", "--network=none", "--entrypoint=cat", name, _PACKAGES])
+    options = ("--rm", "--pull=never", "--network=none", "--entrypoint=cat")
+    listed = run(["docker", "run", *options, name, _PACKAGES])
     if listed.returncode != 0:
         raise StackError(f"can't read the packages in {name}: {listed.stderr.strip()}")
     return listed.stdout
@@ -76,18 +77,27 @@ def prepare(config: Config, environment: Environment, base: Image, on_wait: Call
 
 def remove_unused(config: Config) -> None:
     """Remove the environments on which no version of this project is baked."""
-    baked = _labels(f"{config.project}/*")
-    for name, labels in _labels(environment_image(config, "*")).items():
-        if labels.get(_KEY) not in [of.get(_KEY) for of in baked.values()]:
-            run(["docker", "image", "rm", name])
+    if environments := _labels(environment_image(config, "*")):
+        used = {labels.get(_KEY) for labels in _labels(f"{config.project}/*").values()}
+        for name, labels in environments.items():
+            if labels.get(_KEY) not in used:
+                run(["docker", "image", "rm", name])
 
 
 def build_command(
-    config: Config, environment: Environment, base: Image, needs: str, *, arguments: Iterable[str], ca: Path
+    config: Config,
+    environment: Environment,
+    base: Image,
+    needs: str,
+    *,
+    arguments: Iterable[str],
+    network: str,
+    ca: str,
 ) -> list[str]:
     """Build the command line that makes the image; ``needs`` is the directory of what it needs.
 
-    The ``arguments`` get their values from the environment of the command: an address may hold a password.
+    The ``network`` is that of the build, ``ca`` a file with certificates. The ``arguments`` get their values
+    from the environment of the command: an address may hold a password.
     """
     labels = {_KEY: environment.key, _BASE: _digest(base), "com.docker.compose.project": config.project}
     if environment.python == base_python():
@@ -98,7 +108,9 @@ def build_command(
         *("docker", "build", "--progress=plain", "--target=environment", f"--platform={base.platform}"),
         below,
         f"--build-context=needs={needs}",
-        f"--secret=id=ca,src={ca}",
+        # As CSV, so that the path may have a comma.
+        '--secret=id=ca,"src={}"'.format(ca.replace('"', '""')),
+        f"--network={network}",
         *(f"--build-arg={name}" for name in arguments),
         *(f"--label={name}={value}" for name, value in labels.items()),
         f"--tag={environment_image(config, environment.key)}",
@@ -111,17 +123,26 @@ def _build(config: Config, environment: Environment, base: Image, on_wait: Calla
     if read.returncode != 0:
         raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
     files = json.loads(read.stdout)
-    given = files["services"]["tracking"]["build"].get("args") or {}
-    arguments = {name: value for name, value in given.items() if value is not None}
-    ca = _CERTIFICATES if config.container_url else Path(files["secrets"]["ca"]["file"])
+    build = files["services"]["tracking"].get("build")
+    if build is None:
+        raise StackError("the Compose files do not build tracking, so nothing says how; remove that change")
+    given = {name: value for name, value in (build.get("args") or {}).items() if value is not None}
+    arguments = {name: _plain(value) for name, value in given.items()}
+    ca = str(_CERTIFICATES) if config.container_url else _plain(files["secrets"]["ca"]["file"])
+    network = build.get("network", "default")
     with tempfile.TemporaryDirectory() as needs:
         environment.write(Path(needs))
-        command = build_command(config, environment, base, needs, arguments=arguments, ca=ca)
+        command = build_command(config, environment, base, needs, arguments=arguments, network=network, ca=ca)
         built = run_interruptibly(
             command, on_wait, environment={**os.environ, **arguments}, directory=CHECKOUT
         )
     if built.how:
-        raise environment_error(environment, built.output + built.log)
+        raise environment_error(environment, built.how, built.output + built.log)
+
+
+def _plain(value: str) -> str:
+    """Return a value as it was before `docker compose config` wrote it."""
+    return value.replace("$$", "$")
 
 
 def _digest(image: Image) -> str:

@@ -27,11 +27,9 @@ SERVING = (
     "prometheus-client",
     "fastapi-offline",
     "gunicorn[gevent]",
-    "pip",
-    "setuptools",
-    "wheel",
 )
-_SERVING = {Requirement(text).name for text in SERVING} | {"mlflow-skinny", "mlflow-tracing"}
+_EXTRAS = {Requirement(text).name: Requirement(text).extras for text in SERVING}
+_SERVING = {*_EXTRAS, "mlflow-skinny", "mlflow-tracing"}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)([^\\]*)", re.MULTILINE)
 
 
@@ -49,21 +47,28 @@ class Environment:
     @property
     def key(self) -> str:
         """What names it: the same for the same requirements and the same lock."""
-        parts = [self.python, self.requirements, self.constraints, SERVING, _lock()]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+        return f"{_digest([self.python, self.requirements, self.constraints])}-{_lock_key()}"
 
     def __str__(self) -> str:
         """Name the Python and what the lock lacks."""
-        lacking = unmet(self.requirements, self.python)
+        lacking = [*unmet(self.requirements, self.python), *broken(self.constraints, self.python)]
         return f"Python {self.python}" + (f" with {', '.join(lacking)}" if lacking else "")
 
     def write(self, directory: Path) -> None:
         """Write the files that `install_environment` of lock/sources.sh reads."""
         pins = _pins()
+        # What serves keeps the extras that the model asks for.
+        asked = [Requirement(text) for text in self.requirements if _name(text) in _EXTRAS]
+        extras = {
+            name: own.union(*(of.extras for of in asked if of.name == name)) for name, own in _EXTRAS.items()
+        }
+        serving = {
+            name: f"{name}[{','.join(sorted(extras[name]))}]" if extras[name] else name for name in extras
+        }
         files = {
             "requirements.txt": (*self.requirements, *SERVING),
             "constraints.txt": self.constraints,
-            "overrides.txt": [f"{text}=={pins[Requirement(text).name]}" for text in SERVING],
+            "overrides.txt": [f"{text}=={pins[name]}" for name, text in serving.items()],
             "lock.txt": [f"{name}=={version}{marker}" for name, version, marker in _PIN.findall(_lock())],
         }
         for name, lines in files.items():
@@ -88,7 +93,7 @@ def environment_of(
         logged_with = python
     requirements = tuple(sorted(text for text in _lines(model / "requirements.txt") if not _serves(text)))
     constraints = tuple(sorted(text for text in _lines(model / "constraints.txt") if not _serves(text)))
-    if logged_with == python and not unmet((*requirements, *constraints), python):
+    if logged_with == python and not unmet(requirements, python) and not broken(constraints, python):
         return None
     if logged_with not in SpecifierSet(_supported()):
         raise StackError(
@@ -116,6 +121,16 @@ def unmet(requirements: tuple[str, ...], python: str) -> list[str]:
     return [text for text in requirements if _applies(text, python) and _installed(text) is not None]
 
 
+def broken(constraints: tuple[str, ...], python: str) -> list[str]:
+    """Return the constraints that a package of the lock does not keep under this Python."""
+    return [text for text in constraints if _applies(text, python) and _installed(text)]
+
+
+def is_of_todays_lock(key: str) -> bool:
+    """Whether an environment of this key was made with today's lock."""
+    return key.endswith(f"-{_lock_key()}")
+
+
 def _lines(file: Path) -> Iterator[str]:
     """Yield the requirements in a file; options are left out, as settings say where packages are."""
     for line in file.read_text().splitlines() if file.exists() else []:
@@ -125,10 +140,17 @@ def _lines(file: Path) -> Iterator[str]:
 
 
 def _serves(text: str) -> bool:
+    """Whether a requirement asks for nothing but what serves every model."""
+    name = _name(text)
+    return name in _SERVING and Requirement(text).extras <= _EXTRAS.get(name, set())
+
+
+def _name(text: str) -> str:
+    """Return the name in a requirement; empty if it is not in the form of one."""
     try:
-        return canonicalize_name(Requirement(text).name) in _SERVING
+        return canonicalize_name(Requirement(text).name)
     except InvalidRequirement:
-        return False
+        return ""
 
 
 def _applies(text: str, python: str) -> bool:
@@ -146,7 +168,17 @@ def _installed(text: str) -> str | None:
     except InvalidRequirement:
         return ""
     found = _pins().get(canonicalize_name(wanted.name), "")
-    return None if found and not wanted.url and wanted.specifier.contains(found, prereleases=True) else found
+    # Of what an extra stands for, the lock says nothing.
+    is_met = not wanted.url and not wanted.extras - _EXTRAS.get(canonicalize_name(wanted.name), set())
+    return None if found and is_met and wanted.specifier.contains(found, prereleases=True) else found
+
+
+def _lock_key() -> str:
+    return _digest([SERVING, _lock()])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 @cache

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from tempfile import TemporaryFile
 from stack.errors import StackError
 from stack.modes.report import ended_text
 from stack.wait import wait_until
+
+_STOPPED_WITHIN = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ def run_interruptibly(
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        if process.returncode != 0 and not how:
+            # Who stops a stack ends this command and the deployment, in any order.
+            time.sleep(_STOPPED_WITHIN)
+            on_wait()
         for file in (output, log):
             file.seek(0)
         if not how and process.returncode != 0:

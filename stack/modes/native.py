@@ -20,7 +20,7 @@ from stack.config import Config
 from stack.errors import LockedError, StackError
 from stack.modes import model_servers, native_environment
 from stack.modes.answering import answer_command, answered
-from stack.modes.environment import Environment
+from stack.modes.environment import Environment, is_of_todays_lock
 from stack.modes.mode import Check, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
@@ -108,8 +108,11 @@ class Native:
         return file.read_text() if file.exists() else ""
 
     def _python(self, key: str) -> str:
-        """Return the Python of an environment, or that of .venv."""
-        return str(native_environment.python_of(self.config.home, key)) if key else sys.executable
+        """Return the Python of an environment, or that of .venv; StackError if the environment is gone."""
+        python = native_environment.python_of(self.config.home, key) if key else Path(sys.executable)
+        if python is None:
+            raise StackError(f"its environment {key} is gone; deploy it again")
+        return str(python)
 
     def check(self) -> None:
         """Raise StackError if no stack is up here."""
@@ -139,9 +142,10 @@ class Native:
     def image_id(self, version: str) -> str:
         """Return a digest of the version's files and the model server's; it stands for the image id."""
         model, key = self.model_directory(version), self._key(version)
-        if not model.exists() or (key and not native_environment.python_of(self.config.home, key)):
+        is_whole = not key or native_environment.python_of(self.config.home, key) is not None
+        if not model.exists() or not is_whole or (key and not is_of_todays_lock(key)):
             return ""
-        digest = hashlib.sha256(key.encode())
+        digest = hashlib.sha256((key or Environment(self.python, ()).key).encode())
         for directory in (model, MODEL_SERVER):
             for file in sorted(directory.rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:

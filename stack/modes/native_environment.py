@@ -48,20 +48,30 @@ def prepare(home: Path, environment: Environment, on_wait: Callable[[], None]) -
     directory = directory_of(home, environment.key)
     if python_of(home, environment.key) is None:
         python = _find_python(environment.python)
+        # Of one that was killed, uv may still write.
+        partial = directory.with_name(f"{environment.key}.{os.getpid()}")
         print(f"making an environment: {environment} (once for these requirements)", flush=True)
-        with tempfile.TemporaryDirectory() as needs:
-            environment.write(Path(needs))
-            make = '. scripts/lib.sh; make_environment "$@"'
-            made = run_interruptibly(
-                ["bash", "-c", make, "make_environment", python, str(directory), needs],
-                on_wait,
-                environment=os.environ,
-                directory=CHECKOUT,
-            )
-        if made.how:
+        try:
+            _make(environment, python, partial, on_wait)
             shutil.rmtree(directory, ignore_errors=True)
-            raise environment_error(environment, made.output + made.log)
+            partial.rename(directory)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return (directory / _LISTED).read_text()
+
+
+def _make(environment: Environment, python: str, directory: Path, on_wait: Callable[[], None]) -> None:
+    with tempfile.TemporaryDirectory() as needs:
+        environment.write(Path(needs))
+        make = '. scripts/lib.sh; make_environment "$@"'
+        made = run_interruptibly(
+            ["bash", "-c", make, "make_environment", python, str(directory), needs],
+            on_wait,
+            environment=os.environ,
+            directory=CHECKOUT,
+        )
+    if made.how:
+        raise environment_error(environment, made.how, made.output + made.log)
 
 
 def remove_unused(home: Path, keys: set[str]) -> None:

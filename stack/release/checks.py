@@ -56,6 +56,8 @@ def record_of(
         )
     if environment is not None:
         registry.tag(version, packages=_prepared(mode, environment, what, on_wait))
+    else:
+        registry.remove_tag(version, "packages")
     if example is not None:
         return _answered(mode, model, environment, example, what, on_wait), environment
     return held_out if held_out and not unchecked else Record([], None), environment

@@ -95,7 +95,7 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
         with _registry(config) as registry:
             is_locked = served.result()
             if is_locked:
-                resume(registry, mode)
+                resume(registry, mode, interruption.check)
     since = time.monotonic()
 
     def meanwhile() -> None:

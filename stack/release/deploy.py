@@ -57,7 +57,7 @@ def deploy(
         )
     target = str(registry.version(target).version)
     if before is not None and before != target and version is None:
-        _resume(registry, mode, before)
+        _resume(registry, mode, before, check)
     try:
         _release(registry, mode, target, check, unchecked=unchecked)
     except TrackingError:
@@ -88,11 +88,14 @@ def serve_last(mode: Mode) -> None:
         print(f"version {version} can't be served until then: {error}", file=sys.stderr, flush=True)
 
 
-def resume(registry: "Registry", mode: Mode) -> None:
-    """If nothing is served, serve what was live last, until the new version is ready."""
+def resume(registry: "Registry", mode: Mode, check: Callable[[], None]) -> None:
+    """If nothing is served, serve what was live last, until the new version is ready.
+
+    An exception of ``check`` ends that before it is served.
+    """
     before = _live(registry, mode)
     if before is not None:
-        _resume(registry, mode, before)
+        _resume(registry, mode, before, check)
 
 
 def rollback_target(registry: "Registry", mode: Mode) -> str:
@@ -235,13 +238,13 @@ def _is_served(registry: "Registry", mode: Mode, version: str) -> bool:
     )
 
 
-def _resume(registry: "Registry", mode: Mode, before: str) -> None:
+def _resume(registry: "Registry", mode: Mode, before: str, check: Callable[[], None]) -> None:
     served = mode.served()
     if served is not None and served.is_healthy:
         return
     print(f"serving version {before} until a new version is ready", flush=True)
     try:
-        _release(registry, mode, before)
+        _release(registry, mode, before, check)
     except TrackingError:
         raise
     except StackError as error:

@@ -68,8 +68,22 @@ def test_a_model_that_needs_other_packages_gets_an_environment(
 
 def test_constraints_are_kept(tmp_path: Path) -> None:
     model = a_model(tmp_path, "pandas", "-c constraints.txt")
-    (model / "constraints.txt").write_text("numpy<2\nmlflow<3\n")
-    assert environment_of(model, "3.13", "it") == Environment("3.13", ("pandas",), ("numpy<2",))
+    (model / "constraints.txt").write_text("torch<2.5\nmlflow<3\n")
+    assert environment_of(model, "3.13", "it") is None
+    (model / "constraints.txt").write_text("torch<2.5\nnumpy<2\nmlflow<3\n")
+    found = environment_of(model, "3.13", "it")
+    assert found == Environment("3.13", ("pandas",), ("numpy<2", "torch<2.5"))
+    assert str(found) == "Python 3.13 with numpy<2"
+
+
+def test_extras_are_installed_also_those_of_what_serves(tmp_path: Path) -> None:
+    model = a_model(tmp_path, "mlflow[genai]==2.9.2", "pandas[excel]")
+    found = environment_of(model, "3.13", "it")
+    assert found == Environment("3.13", ("mlflow[genai]==2.9.2", "pandas[excel]"))
+    found.write(tmp_path)
+    overrides = (tmp_path / "overrides.txt").read_text().splitlines()
+    assert f"mlflow[genai]=={LOCKED['mlflow']}" in overrides
+    assert f"uvicorn[standard]=={LOCKED['uvicorn']}" in overrides
 
 
 def test_a_model_of_another_python_gets_that_unless_it_was_trained_here_and_holds_data_only(
@@ -125,13 +139,15 @@ def test_with_docker_an_environment_is_made_of_the_base_image_or_of_that_pythons
         (OTHER, f"--build-arg=PYTHON_IMAGE={python_image('3.12')}"),
     ):
         command = build_command(
-            CONFIG, environment, base, "needs", arguments=["HTTP_PROXY"], ca=Path("ca.pem")
+            CONFIG, environment, base, "needs", arguments=["HTTP_PROXY"], network="host", ca='a,"b.pem'
         )
         assert command[:2] == ["docker", "build"]
         assert below in command
         name = environment_image(CONFIG, environment.key)
         assert {"--platform=linux/arm64", "--build-arg=HTTP_PROXY", f"--tag={name}"} <= set(command)
-        assert {"--secret=id=ca,src=ca.pem", "--build-context=needs=needs"} <= set(command)
+        assert {'--secret=id=ca,"src=a,""b.pem"', "--network=host", "--build-context=needs=needs"} <= set(
+            command
+        )
         assert command[-1] == str(CHECKOUT)
     assert python_image("3.12").startswith("python:3.12-slim-")
 
@@ -142,7 +158,7 @@ class Engine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, known: dict[str, Image], failure: str = "") -> None:
         self.commands: list[list[str]] = []
         self.environments: list[dict[str, str]] = []
-        base = {"args": {"PACKAGE_INDEX": "https://me:pw@index", "A": None}}
+        base = {"args": {"PACKAGE_INDEX": "https://me:p$$w@index", "A": None}}
         files = {"services": {"tracking": {"build": base}}, "secrets": {"ca": {"file": "/ca.pem"}}}
 
         def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -176,8 +192,8 @@ def test_with_docker_it_is_made_once_and_again_for_another_base(monkeypatch: pyt
 def test_an_address_with_a_password_is_in_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(monkeypatch, {})
     docker_environment.prepare(CONFIG, OTHER, an_image("sha256:base", "1"), lambda: None)
-    assert "pw" not in str(engine.commands)
-    assert engine.environments[0]["PACKAGE_INDEX"] == "https://me:pw@index"
+    assert "p$" not in str(engine.commands)
+    assert engine.environments[0]["PACKAGE_INDEX"] == "https://me:p$w@index"
     assert "--build-arg=A" not in engine.builds()[0]
 
 
@@ -193,7 +209,8 @@ def test_with_docker_one_that_can_not_be_made_is_told_in_uvs_words(monkeypatch: 
     assert str(raised.value) == (
         "its environment (Python 3.12 with cowsay==6.1) can't be made:\n    error: No solution found\n"
         "      cause: Because there is no version of cowsay==6.1, your requirements are unsatisfiable.\n"
-        "log the model with other requirements, or from where there are such packages (docs/company-wall.md)"
+        "log the model with other requirements, or set PACKAGE_INDEX to an index that has these packages"
+        " (docs/company-wall.md)"
     )
 
 

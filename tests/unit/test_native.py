@@ -135,6 +135,20 @@ def test_a_version_that_has_lost_its_environment_is_baked_anew(native: Native) -
     bake(native, "1", MLmodel="a")
     native._key_file("1").write_text("gone")
     assert native.image_id("1") == ""
+    with pytest.raises(StackError, match="its environment gone is gone; deploy it again"):
+        native.serve("1")
+
+
+def test_a_version_of_another_lock_or_python_has_another_id(
+    native: Native, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bake(native, "1", MLmodel="a")
+    before = native.image_id("1")
+    monkeypatch.setattr("stack.modes.native_environment.own_python", lambda: "3.99")
+    assert native.image_id("1") != before
+    monkeypatch.undo()
+    monkeypatch.setattr("stack.modes.environment._lock", lambda: "another")
+    assert native.image_id("1") != before
 
 
 def test_what_is_not_baked_has_no_id(native: Native) -> None:
