@@ -157,7 +157,10 @@ def compare(arguments: argparse.Namespace) -> None:
     if without_docker:
         print(f"- Docker and build-docker are not measured: {without_docker}")
     else:
-        print(f"- build-docker: --env-manager local, on {base_image()}")
+        print(
+            f"- build-docker: --env-manager local, on {base_image()}; the layers before the model's come from the"
+            " build cache, if they are there"
+        )
     print("\n".join(["", *report(runs)]))
 
 

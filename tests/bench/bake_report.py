@@ -14,18 +14,14 @@ SITUATIONS = {
 }
 BAKED, SERVED, ADDED = "baked [s]", "first right answer [s]", "added to the disk [MB]"
 ROWS = (BAKED, SERVED, ADDED)
-# How many times faster than MLflow's way a retrain is to be baked, at least.
+# How many times faster than by build-docker a retrain is to be baked, at least.
 FASTER = 4
 
 
 def ratios(runs: list[Run], situation: str, row: str) -> list[float]:
-    """Return how many times as much MLflow's way takes as this stack with Docker, each run by itself."""
+    """Return how many times as long build-docker takes as this stack with Docker, each run by itself."""
     ours, theirs = (situation, row, DOCKER), (situation, row, STOCK)
-    return [
-        run.found[theirs] / run.found[ours]
-        for run in runs
-        if {ours, theirs} <= run.found.keys() and run.found[ours]
-    ]
+    return [run.found[theirs] / run.found[ours] for run in runs if {ours, theirs} <= run.found.keys()]
 
 
 def report(runs: list[Run]) -> Iterator[str]:
@@ -34,7 +30,7 @@ def report(runs: list[Run]) -> Iterator[str]:
         lines = []
         for row in ROWS:
             each = [values(runs, situation, row, column) for column in COLUMNS]
-            compared = ratios(runs, situation, row)
+            compared = ratios(runs, situation, row) if row != ADDED else []
             lines.append([row, *(spread(found) if found else "-" for found in (*each, compared))])
         yield f"{title}\n"
         yield from table(["", *COLUMNS, f"{STOCK} : {DOCKER}"], lines)
