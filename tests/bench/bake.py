@@ -158,8 +158,8 @@ def compare(arguments: argparse.Namespace) -> None:
         print(f"- Docker and build-docker are not measured: {without_docker}")
     else:
         print(
-            f"- build-docker: --env-manager local, on {base_image()}; the layers before the model's come from the"
-            " build cache, if they are there"
+            f"- build-docker: --env-manager local, on {base_image()}; the layers before the model's come from"
+            " the build cache, if they are there"
         )
     print("\n".join(["", *report(runs)]))
 
