@@ -219,7 +219,7 @@ def _sign(
     return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-class _Index(SimpleHTTPRequestHandler):
+class Index(SimpleHTTPRequestHandler):
     """PEP 503: /simple/NAME/ lists the wheels of a package, /NAME.whl is one."""
 
     protocol_version = "HTTP/1.1"
@@ -253,15 +253,29 @@ class _Index(SimpleHTTPRequestHandler):
         """Nothing: the requests are noted."""
 
 
-class _Proxy(SimpleHTTPRequestHandler):
+def index_server(
+    handler: type[Index], address: tuple[str, int], wheels: str, directory: Path
+) -> ThreadingHTTPServer:
+    """Make the server of an index of those wheels, with the certificate that is in ``directory``."""
+    server = ThreadingHTTPServer(address, lambda *given: handler(*given, directory=wheels))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "server.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server
+
+
+class Proxy(SimpleHTTPRequestHandler):
     """Leads every CONNECT to the index, and nowhere else."""
 
     requests: Path
     index: tuple[str, int]
 
+    def address(self) -> tuple[str, int]:
+        return self.index
+
     def do_CONNECT(self) -> None:
         note(self.requests, f"CONNECT {self.path}")
-        with socket.create_connection(self.index) as other:
+        with socket.create_connection(self.address()) as other:
             self.send_response(200)
             self.end_headers()
             relay(self.connection, other)
@@ -292,14 +306,11 @@ def main() -> None:
     """Serve the index and the proxy: WHEELS DIRECTORY INDEX_PORT PROXY_PORT."""
     wheels, directory = sys.argv[1], Path(sys.argv[2])
     index_port, proxy_port = (int(text) for text in sys.argv[3:])
-    _Index.requests = _Proxy.requests = directory / "requests.log"
-    _Proxy.index = ("127.0.0.1", index_port)
-    index = ThreadingHTTPServer(_Proxy.index, lambda *given: _Index(*given, directory=wheels))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "server.pem")
-    index.socket = context.wrap_socket(index.socket, server_side=True, do_handshake_on_connect=False)
+    Index.requests = Proxy.requests = directory / "requests.log"
+    Proxy.index = ("127.0.0.1", index_port)
+    index = index_server(Index, Proxy.index, wheels, directory)
     threading.Thread(target=index.serve_forever, daemon=True).start()
-    proxy = ThreadingHTTPServer(("127.0.0.1", proxy_port), _Proxy)
+    proxy = ThreadingHTTPServer(("127.0.0.1", proxy_port), Proxy)
     print("listening", flush=True)
     proxy.serve_forever()
 
