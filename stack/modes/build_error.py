@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from stack.errors import StackError
+from stack.modes.mode import LOG_LINES
 
 # What a terminal makes of a line: colours, movements, a return to its start.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -111,7 +112,7 @@ def environment_error(environment: object, how: str, output: str) -> StackError:
 
     ``how`` its making ended is told if that is nothing.
     """
-    lines = failed_step(output) if output.strip() else [how]
+    lines = failed_step(output)[-LOG_LINES:] if output.strip() else [how]
     advice = _advice(lines, _MAKING)
     told = "\n    ".join([f"its environment ({environment}) can't be made:", *lines])
     return StackError(f"{told}\n{advice[1]}" if advice else told)
