@@ -1,14 +1,18 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stack.config import load_config
 from stack.errors import StackError
 from stack.modes.environment import Environment
+from stack.release import commands
 from stack.release.watch import Watch
 from tests.unit.test_deploy import FakeMode, FakeRegistry, World, fake_replay, served_world
+from tests.unit.test_start_up import NotInterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -190,6 +194,24 @@ def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) ->
     mode.is_busy = False
     watch.look(nothing)
     assert world.served == "2"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model_name": "wine"}, {"tracking_url": "http://127.0.0.1:9"}], ids=["a model", "a server"]
+)
+def test_following_ends_before_a_deployment_if_the_settings_name_another_model_or_server(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    config = load_config({}, Path("none"))
+    world = served_world("1", candidate="2")
+    settings = iter([config, replace(config, **changed)])  # type: ignore[arg-type]
+    monkeypatch.setattr(commands, "Interruption", NotInterrupted)
+    monkeypatch.setattr(commands, "load_config", lambda: next(settings))
+    monkeypatch.setattr(commands, "choose_mode", lambda *_: FakeMode(world))
+    monkeypatch.setattr(commands, "_registry", lambda _: nullcontext(FakeRegistry(world)))
+    with pytest.raises(SystemExit, match=r"^deploy: MODEL_NAME or .* run \./scripts/deploy --watch again$"):
+        commands.watch(config, None)
+    assert world.done == []
 
 
 def test_following_ends_when_it_is_asked_to() -> None:
