@@ -88,8 +88,8 @@ def _own_labels(config: Config) -> dict[str, str]:
     own = containers(f"id={host_name}")
     if not own:
         raise EngineError(
-            f"the engine behind it runs no container {host_name}: it is another engine, or this container has got"
-            " another host name (remove `hostname` and `network_mode` of this service from the Compose files)"
+            f"the engine behind it runs no container {host_name}: it is another engine, or this container has"
+            " another host name (remove `hostname` and `network_mode` of this service in the Compose files)"
         )
     labels: dict[str, str] = own[0]["Config"]["Labels"]
     return labels

@@ -37,8 +37,8 @@ def record_of(
     record is empty.
 
     Raises:
-        StackError: if the files are broken, there is no example, the environment can't be made, or the model can't be loaded, or
-            fails on the example.
+        StackError: if the files are broken, there is no example, the environment can't be made, or the model
+            can't be loaded, or fails on the example.
 
     """
     what = f"version {version} of {registry.model_name}"
@@ -69,9 +69,8 @@ def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # somebody else's files may hold anything
-        raise StackError(
-            f"{what} can't be read ({type(error).__name__}: {' '.join(str(error).split())}); log the model again"
-        ) from error
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StackError(f"{what} can't be read ({why}); log the model again") from error
 
 
 def _held_out(registry: Registry, version: str, metadata: Model) -> Record | None:

@@ -18,7 +18,7 @@ class Watch:
     """Deploys when one of the two aliases names another version than before. A failure is printed."""
 
     def __init__(self, registry: Registry, choose_mode: Callable[[], Mode]) -> None:
-        """Nothing has been seen yet, so the first look deploys what is there, except a candidate that failed."""
+        """Nothing has been seen, so the first look deploys what is there, unless it is a failed candidate."""
         self._registry, self._choose_mode = registry, choose_mode
         self._seen: dict[str, str] | None = None
         self._told = ""
