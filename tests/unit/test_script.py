@@ -262,10 +262,11 @@ def test_a_run_that_a_script_leaves_open_on_another_server_ends_there(
 
 
 def test_an_experiment_of_the_users_environment_does_not_count(run: Run, server: Server) -> None:
-    done = run("own-experiment", "log()", MLFLOW_EXPERIMENT_ID="0")
+    experiment = server.client.create_experiment("own-experiment")
+    done = run("own-experiment", "mlflow.start_run()\nlog()", MLFLOW_EXPERIMENT_ID="0")
     assert done.returncode == 0, done.stderr
-    assert server.client.get_experiment_by_name("own-experiment") is not None
-    assert only_version(server, "own-experiment")
+    run_id = only_version(server, "own-experiment").run_id
+    assert [found.info.run_id for found in server.client.search_runs([experiment])] == [run_id]
 
 
 def test_a_server_that_does_not_answer_is_told_before_the_script_runs(run: Run) -> None:
