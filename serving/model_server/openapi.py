@@ -102,15 +102,16 @@ def openapi(
 def _as_markdown(inputs: Schema | None) -> str:
     if inputs is None:
         return _NO_SIGNATURE
-    what, of_each = "column", "required"
-    rows = [
-        f"| {column.name} | {column.type_name} | {'yes' if column.required else 'no'} |"
-        for column in columns_of(inputs)
-    ]
     if inputs.is_tensor_spec():
         what, of_each = "tensor", "shape"
         tensors = [spec for spec in inputs.inputs if isinstance(spec, TensorSpec)]
         rows = [f"| {tensor.name or '-'} | {tensor.type} | {tensor.shape} |" for tensor in tensors]
+    else:
+        what, of_each = "column", "required"
+        rows = [
+            f"| {column.name} | {column.type_name} | {'yes' if column.required else 'no'} |"
+            for column in columns_of(inputs)
+        ]
     return "\n".join(
         [f"The {what}s of the signature:\n", f"| {what} | type | {of_each} |", "|---|---|---|", *rows]
     )

@@ -28,8 +28,8 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
             return Docker(seen_from_host(config))
         except EngineError as wrong:
             raise StackError(
-                f"the socket that deploy got can't be used: {wrong.what}; set DOCKER_SOCKET in .env to the"
-                " engine's socket, or do without: docs/docker-socket.md"
+                f"the socket that this container got can't be used: {wrong.what}; set DOCKER_SOCKET in .env"
+                " to the engine's socket, or do without: docs/docker-socket.md"
             ) from wrong
     if error := why_no_engine():
         if named is None and error.is_absent:

@@ -171,6 +171,8 @@ class Lock:
             self._holder.communicate()
 
     def _held_by_another(self) -> str | None:
+        if self._state() == "running":  # to look costs less than to try, which `watch` does again and again
+            return "locked"
         holder = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,

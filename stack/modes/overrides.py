@@ -66,7 +66,7 @@ def _can_not(config: Config, what: str) -> StackError:
     if config.container_url is None:
         return StackError(f"Compose {_version()} {what}, or install a newer Compose")
     return StackError(
-        f"Compose {_version()}, in the container of `deploy`, {what}, or run ./scripts/deploy on the host,"
+        f"Compose {_version()}, in this container, {what}, or run ./scripts/deploy on the host,"
         f" whose Compose is {_own_labels(config)[_MADE_BY]}"
     )
 
@@ -84,9 +84,13 @@ def _own_labels(config: Config) -> dict[str, str]:
     """Return the labels of the container that this is; none if it is the host."""
     if config.container_url is None:
         return {}
-    own = containers(f"id={socket.gethostname()}")
+    host_name = socket.gethostname()  # which is the container's id, unless somebody gives it another
+    own = containers(f"id={host_name}")
     if not own:
-        raise EngineError("the engine behind it does not run this container")
+        raise EngineError(
+            f"the engine behind it runs no container {host_name}: it is another engine, or this container has"
+            " another host name (remove `hostname` and `network_mode` of this service in the Compose files)"
+        )
     labels: dict[str, str] = own[0]["Config"]["Labels"]
     return labels
 

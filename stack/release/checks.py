@@ -1,7 +1,8 @@
 """What a version is checked against: held-out rows of its training or, if it has none, its input example."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -36,14 +37,16 @@ def record_of(
     record is empty.
 
     Raises:
-        StackError: if there is no example, the environment can't be made, or the model can't be loaded, or
-            fails on the example.
+        StackError: if the files are broken, there is no example, the environment can't be made, or the model
+            can't be loaded, or fails on the example.
 
     """
     what = f"version {version} of {registry.model_name}"
-    metadata = Model.load(model)
+    with _reading(f"{what}: its MLmodel"):
+        metadata = Model.load(model)
     held_out = _held_out(registry, version, metadata)
-    example = _example(metadata, model) if held_out is None and not unchecked else None
+    with _reading(f"{what}: its input example"):
+        example = _example(metadata, model) if held_out is None and not unchecked else None
     if held_out is None and example is None and not unchecked:
         raise StackError(
             f"{what} can't be checked: it has neither held-out rows of a Training nor an input example;"
@@ -61,6 +64,15 @@ def record_of(
     if example is not None:
         return _answered(mode, model, environment, example, what, on_wait), environment
     return held_out if held_out and not unchecked else Record([], None), environment
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # somebody else's files may hold anything
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise StackError(f"{what} can't be read ({why}); log the model again") from error
 
 
 def _held_out(registry: Registry, version: str, metadata: Model) -> Record | None:

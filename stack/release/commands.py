@@ -63,11 +63,21 @@ def release(
 
 
 def watch(config: Config, named_mode: str | None) -> None:
-    """Deploy whatever `candidate` and `champion` are moved to, until Ctrl-C."""
+    """Deploy whatever `candidate` and `champion` are moved to, until Ctrl-C.
+
+    Raises:
+        SystemExit: if .env comes to name another model or tracking server.
+
+    """
     interruption = Interruption()
 
     def todays_mode() -> Mode:
-        mode = choose_mode(load_config(), named_mode)  # settings may have changed since the last deployment
+        today = load_config()  # settings may have changed since the last deployment
+        if (today.model_name, today.tracking_url) != (config.model_name, config.tracking_url):
+            raise SystemExit(
+                "deploy: MODEL_NAME or the tracking server has changed; run ./scripts/deploy --watch again"
+            )
+        mode = choose_mode(today, named_mode)
         mode.check()
         return mode
 

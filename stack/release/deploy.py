@@ -40,8 +40,8 @@ def deploy(
 
     Raises:
         StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or fails to
-            start. Then what was served before is served, `champion` names it, and the tag ``failure`` of the
-            version says why.
+            start. Then the tag ``failure`` of the version says why. If something was served before, it is
+            served, and a `champion` that somebody had moved to the version names it again.
 
     """
     mode.clean_up()

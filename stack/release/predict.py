@@ -22,8 +22,8 @@ def predict(url: str, file: Path, timeout: int) -> str:
     content_type = "text/csv" if file.suffix == ".csv" else "application/json"
     answer = ask(url, body, content_type, timeout=timeout)
     if not answer.ok:
+        hint = f"; {url}/docs shows what it takes" if answer.status_code < 500 else ""
         raise StackError(
-            f"the model server refused {file} with status {answer.status_code}: {answer.text};"
-            f" {url}/docs shows what it takes"
+            f"the model server refused {file} with status {answer.status_code}: {answer.text}{hint}"
         )
     return answer.text

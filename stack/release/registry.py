@@ -1,5 +1,7 @@
 """The registered model on the tracking server: its versions, their aliases and their tags."""
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,7 +134,7 @@ class Registry:
         """Download the version's files into a new directory in this one; return that.
 
         Raises:
-            StackError: if there are none, or they lie where this process can't read them.
+            StackError: if there are none, they lie where this process can't read them, or there is no room.
 
         """
         uri, files = f"models:/{self.model_name}/{number}", directory / "model"
@@ -144,9 +146,14 @@ class Registry:
         with self._asking(missing):
             try:
                 mlflow.artifacts.download_artifacts(uri, dst_path=str(files))
-            except MlflowException:
-                raise
             except Exception as error:  # each kind of store has its own
+                if os.strerror(errno.ENOSPC) in str(error):
+                    raise StackError(
+                        f"there is no room in {directory.parent} for the files of version {number} of"
+                        f" {self.model_name}; make room there, then run this again"
+                    ) from error
+                if isinstance(error, MlflowException):
+                    raise
                 source = self.version(number).source
                 raise StackError(
                     f"the files of version {number} of {self.model_name} can't be read from {source}"

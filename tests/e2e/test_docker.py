@@ -237,7 +237,9 @@ def test_a_socket_that_deploy_can_not_use_is_told_with_its_setting(stack: Stack,
     wrong = replace(stack, settings={**stack.settings, "DOCKER_SOCKET": str(tmp_path / "dead")})
     failed = wrong.script("up", "--docker", "--detach", check=False)
     assert failed.returncode == 1
-    assert "the socket that deploy got can't be used: no Docker engine answers (Cannot" in failed.stderr
+    assert (
+        "the socket that this container got can't be used: no Docker engine answers (Cannot" in failed.stderr
+    )
     assert "; set DOCKER_SOCKET in .env to the engine's socket" in failed.stderr
     assert stack.predictions() == CLASSES
     stack.up()
@@ -286,6 +288,8 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
 
     # As a plain `docker compose down` leaves it where COMPOSE_PROFILES has been taken out.
     watched.compose("up", "--detach", "watch")
+    name = f"{other.settings['COMPOSE_PROJECT_NAME']}-watch-1"
+    wait_until(lambda: None if "is served\n" in docker("logs", name) else "watch deploys", timeout=60)
     other.compose("down")
     assert len(left_behind(other, "container")) == 1
     other.down()

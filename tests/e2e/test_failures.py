@@ -461,6 +461,6 @@ def test_a_key_that_the_compose_of_deploy_does_not_heed_is_refused_and_what_is_s
     up = own.script("up", "--docker", "--detach", check=False)
     override.unlink()
     assert up.returncode == 1
-    said = r"deploy: Compose 2\.26\.1-4\S*, in the container of `deploy`, ignores .*: gpus; .* Compose is \d"
+    said = r"deploy: Compose 2\.26\.1-4\S*, in this container, ignores .*: gpus; .* Compose is \d"
     assert re.search(said, up.stderr), up.stderr
     own.assert_settled(champion)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.linear_model import LogisticRegression
@@ -202,6 +204,62 @@ def test_a_version_whose_files_lie_elsewhere_is_told_with_the_place(checks: tupl
         match=rf"^the files of version {elsewhere} of animals can't be read from s3://bucket/model \(",
     ):
         record_of(registry, mode, str(elsewhere))
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        MlflowException("The following failures occurred ... [Errno 28] No space left on device"),
+    ],
+    ids=["a file", "one of many"],
+)
+def test_a_disk_that_is_full_is_told_as_that(
+    checks: tuple[Registry, Native],
+    logged: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    full: Exception,
+) -> None:
+    def download(*_arguments: object, **_options: object) -> None:
+        raise full
+
+    registry, _ = checks
+    version = registry.register(f"{logged}/classifier")
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(
+        StackError, match=rf"^there is no room in {tmp_path.parent} for .* version {version} of animals; make"
+    ):
+        registry.fetch(version, tmp_path)
+
+
+BROKEN = {
+    "no YAML": ("MLmodel", "flavors: [", "its MLmodel can't be read"),
+    "no mapping": ("MLmodel", "- flavors", "its MLmodel can't be read"),
+    "no example": ("serving_input_example.json", None, "its input example can't be read"),
+    "another type of example": (
+        "MLmodel",
+        "flavors: {}\nsaved_input_example_info: {type: unheard-of, artifact_path: MLmodel}",
+        "its input example can't be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_files_that_are_broken_are_told_with_the_version(
+    checks: tuple[Registry, Native], logged: str, tmp_path: Path, how: str
+) -> None:
+    registry, mode = checks
+    name, text, says = BROKEN[how]
+    version = registry.register(f"{logged}/classifier")
+    model = registry.fetch(version, tmp_path)
+    (model / name).unlink()
+    if text is not None:
+        (model / name).write_text(text)
+    with pytest.raises(
+        StackError, match=rf"^version {version} of animals: {says} \(.+\); log the model again$"
+    ):
+        release_checks.record_of(registry, mode, version, model)
 
 
 @pytest.mark.parametrize(

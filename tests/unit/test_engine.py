@@ -25,6 +25,7 @@ cd "$(dirname "$0")"
 case "$1 $2" in
 run*)
     if [ -e broken ]; then cat broken >&2; exit 125; fi
+    echo tried >>runs
     if ! (set -C; echo running >state) 2>/dev/null; then
         echo 'docker: Error response from daemon: Conflict. The container name is already in use by ...' >&2
         exit 125
@@ -75,6 +76,7 @@ def test_the_lock_of_another_is_refused_and_left_alone(engine: Path) -> None:
         ):
             pass
         assert (engine / "state").read_text() == "running\n"
+        assert (engine / "runs").read_text() == "tried\n"  # by the holder: the other has only looked
 
 
 @pytest.mark.parametrize("state", ["created", "exited"])

@@ -195,7 +195,7 @@ def test_a_deployment_in_its_container_tells_which_setting_gives_it_the_socket(
     config: Config,
 ) -> None:
     docker_says(f"docker: {STOPPED}")
-    says = r"the socket that deploy got .*; set DOCKER_SOCKET in .env"
+    says = r"the socket that this container got .*; set DOCKER_SOCKET in .env"
     with pytest.raises(StackError, match=says) as raised:
         choose_mode(replace(config, container_url="http://{}:8080"), "docker")
     assert not isinstance(raised.value, LockedError)  # which another deployment holds, and `up` waits for

@@ -58,7 +58,7 @@ def test_a_key_that_compose_would_ignore_is_refused_with_both_versions(compose: 
     with pytest.raises(StackError) as raised:
         check_files(IN_CONTAINER)
     assert str(raised.value) == (
-        "Compose 2.26.1-4, in the container of `deploy`, ignores what the Compose files set on serving:"
+        "Compose 2.26.1-4, in this container, ignores what the Compose files set on serving:"
         f" {key}; remove it, or run ./scripts/deploy on the host, whose Compose is 2.40.3"
     )
     with pytest.raises(StackError) as raised:
@@ -83,7 +83,7 @@ def test_what_compose_refuses_is_told_in_its_last_line(compose: Compose) -> None
     with pytest.raises(StackError) as raised:
         check_files(IN_CONTAINER)
     assert str(raised.value) == (
-        "Compose 2.26.1-4, in the container of `deploy`, can't use the Compose files: services.serving"
+        "Compose 2.26.1-4, in this container, can't use the Compose files: services.serving"
         " Additional property use_api_socket is not allowed; correct them, or run ./scripts/deploy on the"
         " host, whose Compose is 2.40.3"
     )
@@ -125,7 +125,8 @@ def test_a_path_in_the_home_directory_is_refused_because_it_is_another_users_in_
 
 def test_an_engine_that_does_not_run_this_container_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overrides, "containers", lambda *_: [])
-    with pytest.raises(EngineError, match="does not run this container"):
+    says = f"runs no container {socket.gethostname()}: it is another engine, or .*remove `hostname`"
+    with pytest.raises(EngineError, match=says):
         seen_from_host(IN_CONTAINER)
 
 

@@ -13,11 +13,11 @@ from stack.release.predict import predict
 
 
 class ModelServer(BaseHTTPRequestHandler):
-    """Answers with the request's content type and body; refuses an empty one."""
+    """Answers with the request's content type and body; refuses an empty one, and fails on `fail`."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200 if body else 400)
+        self.send_response(500 if body == b"fail" else 200 if body else 400)
         self.end_headers()
         self.wfile.write(f"{self.headers['Content-Type']} {body.decode() or 'no rows'}".encode())
 
@@ -40,11 +40,19 @@ def test_a_file_is_sent_as_what_its_name_says(url: str, tmp_path: Path, name: st
     assert predict(url, file, 60) == f"{content_type} rows"
 
 
-def test_a_refusal_is_told_with_the_servers_words(url: str, tmp_path: Path) -> None:
-    file = tmp_path / "empty.json"
-    file.touch()
-    with pytest.raises(StackError, match=r"refused .*empty.json with status 400: application/json no rows"):
+@pytest.mark.parametrize(
+    ("body", "says", "hint"),
+    [("", "400: application/json no rows", True), ("fail", "500: application/json fail", False)],
+)
+def test_a_refusal_is_told_with_the_servers_words_and_the_way_out_if_the_request_is_wrong(
+    url: str, tmp_path: Path, body: str, says: str, *, hint: bool
+) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(body)
+    with pytest.raises(StackError) as raised:
         predict(url, file, 60)
+    told = f"the model server refused {file} with status {says}"
+    assert str(raised.value) == told + (f"; {url}/docs shows what it takes" if hint else "")
 
 
 def test_a_missing_file_is_named(url: str, tmp_path: Path) -> None:

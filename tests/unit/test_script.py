@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from stack.config import CHECKOUT
@@ -241,6 +242,31 @@ def test_a_run_that_a_failed_script_leaves_open_ends_as_failed(run: Run, server:
     assert experiment is not None
     (found,) = server.client.search_runs([experiment.experiment_id])
     assert found.info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("", "FINISHED"), ("\n1 / 0", "FAILED"), ("\nsys.exit(3)", "FAILED")],
+    ids=["ends well", "raises", "exits"],
+)
+def test_a_run_that_a_script_leaves_open_on_another_server_ends_there(
+    run: Run, tmp_path: Path, end: str, status: str
+) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    run("open-elsewhere", f"mlflow.set_tracking_uri('{other}')\nmlflow.start_run(){end}")
+    client = MlflowClient(other)
+    experiment = client.get_experiment_by_name("open-elsewhere")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == status
+
+
+def test_an_experiment_of_the_users_environment_does_not_count(run: Run, server: Server) -> None:
+    experiment = server.client.create_experiment("own-experiment")
+    done = run("own-experiment", "mlflow.start_run()\nlog()", MLFLOW_EXPERIMENT_ID="0")
+    assert done.returncode == 0, done.stderr
+    run_id = only_version(server, "own-experiment").run_id
+    assert [found.info.run_id for found in server.client.search_runs([experiment])] == [run_id]
 
 
 def test_a_server_that_does_not_answer_is_told_before_the_script_runs(run: Run) -> None:

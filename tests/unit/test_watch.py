@@ -1,14 +1,18 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stack.config import load_config
 from stack.errors import StackError
 from stack.modes.environment import Environment
+from stack.release import commands
 from stack.release.watch import Watch
 from tests.unit.test_deploy import FakeMode, FakeRegistry, World, fake_replay, served_world
+from tests.unit.test_start_up import NotInterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +196,24 @@ def test_another_deployment_is_waited_for(capsys: pytest.CaptureFixture[str]) ->
     assert world.served == "2"
 
 
+@pytest.mark.parametrize(
+    "changed", [{"model_name": "wine"}, {"tracking_url": "http://127.0.0.1:9"}], ids=["a model", "a server"]
+)
+def test_following_ends_before_a_deployment_if_the_settings_name_another_model_or_server(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    config = load_config({}, Path("none"))
+    world = served_world("1", candidate="2")
+    settings = iter([config, replace(config, **changed)])  # type: ignore[arg-type]
+    monkeypatch.setattr(commands, "Interruption", NotInterrupted)
+    monkeypatch.setattr(commands, "load_config", lambda: next(settings))
+    monkeypatch.setattr(commands, "choose_mode", lambda *_: FakeMode(world))
+    monkeypatch.setattr(commands, "_registry", lambda _: nullcontext(FakeRegistry(world)))
+    with pytest.raises(SystemExit, match=r"^deploy: MODEL_NAME or .* run \./scripts/deploy --watch again$"):
+        commands.watch(config, None)
+    assert world.done == []
+
+
 def test_following_ends_when_it_is_asked_to() -> None:
     asked: list[Any] = []
 
@@ -204,3 +226,60 @@ def test_following_ends_when_it_is_asked_to() -> None:
     with pytest.raises(KeyboardInterrupt):
         watched(world).follow(check)
     assert world.aliases["champion"] == "2"
+
+
+def failed_candidate() -> World:
+    world = served_world("1", candidate="2")
+    world.tags["3"], world.wrong = {}, ("2",)
+    return world
+
+
+@pytest.mark.parametrize("champion", ["3", "2", None])
+def test_a_candidate_that_failed_is_not_tried_again_because_the_champion_moves(champion: str | None) -> None:
+    world = failed_candidate()
+    watch = watched(world)
+    watch.look(nothing)
+    world.wrong = ()  # it would pass now
+    world.done.clear()
+    if champion:
+        world.aliases["champion"] = champion
+    else:
+        del world.aliases["champion"]
+    for _ in range(2):
+        watch.look(nothing)
+    assert world.served == (champion or "1")
+    served = [done for done in world.done if done.startswith("serve")]
+    assert served == ([f"serve {champion}"] if champion else [])
+    assert world.aliases.get("candidate") == (None if champion == "2" else "2")
+
+
+def test_a_candidate_that_failed_is_not_tried_again_when_watching_begins_anew() -> None:
+    world = failed_candidate()
+    watched(world).look(nothing)
+    world.wrong = ()
+    world.done.clear()
+    watch = watched(world)
+    watch.look(nothing)
+    assert (world.served, world.aliases["candidate"]) == ("1", "2")
+    assert "bake 2" not in world.done
+    del world.aliases["candidate"]
+    watch.look(nothing)
+    world.aliases["candidate"] = "2"  # somebody wants it to be tried again
+    watch.look(nothing)
+    assert world.served == "2"
+
+
+def test_a_candidate_that_another_deployment_has_tried_meanwhile_is_not_tried_again() -> None:
+    class Busy(FakeMode):
+        @contextmanager
+        def exclusive(self) -> Iterator[None]:
+            if "failure" not in world.tags["2"]:
+                world.tags["2"]["failure"] = "it answers otherwise"
+                raise StackError("another deployment is running")
+            yield
+
+    world = served_world("1", candidate="2")
+    watch = Watch(FakeRegistry(world), lambda: Busy(world))
+    for _ in range(2):
+        watch.look(nothing)
+    assert (world.served, world.done) == ("1", [])

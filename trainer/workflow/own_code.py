@@ -8,10 +8,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
+from mlflow.exceptions import MlflowException
 
 from workflow import surroundings
 from workflow.answers import one_line
@@ -65,14 +66,11 @@ def run_file(file: Path) -> int:
     """
     directory = file.parent
     check_names(directory)
-    status = 0
     with tempfile.TemporaryDirectory(prefix="training-") as copy:
         _copy_files(directory, Path(copy))
         os.chdir(copy)
         try:
-            runpy.run_path(str(file), run_name="__main__")
-        except SystemExit as end:
-            status = _status(end)
+            status = _run(file)
         except TrainingError:
             raise
         except Exception as error:
@@ -86,6 +84,20 @@ def run_file(file: Path) -> int:
         finally:
             os.chdir(directory)
     check_imports(directory)
+    return status
+
+
+def _run(file: Path) -> int:
+    """Run it, and end the runs that it leaves open, while the server that it has set is still set."""
+    status = 1
+    try:
+        runpy.run_path(str(file), run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = _status(end)
+    finally:
+        with suppress(MlflowException):  # the server may be what fails
+            surroundings.end_runs(status="FAILED" if status else "FINISHED")
     return status
 
 

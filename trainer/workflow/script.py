@@ -7,7 +7,6 @@ that it starts. So nothing is taken that somebody else logs at the same time.
 import ast
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from workflow import surroundings
 from workflow.definition import TrainingError
@@ -75,7 +73,8 @@ def _run_script(file: Path) -> int:
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps({_TAG: training})
     # Not mlflow.set_experiment: its id would mean another experiment on a server that the script sets.
     os.environ["MLFLOW_EXPERIMENT_NAME"] = CALL.model_name
-    status = _status(file)
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)  # MLflow refuses two that differ
+    status = run_file(file)
     if CALL.is_training:
         return status
     if status != 0:
@@ -95,18 +94,6 @@ def _run_script(file: Path) -> int:
         tell(found)
     print(f"registered as version {version.version} of {version.name}: candidate")
     return 0
-
-
-def _status(file: Path) -> int:
-    """Run the script; if it fails, end its runs as failed."""
-    status = 1
-    try:
-        status = run_file(file)
-    finally:
-        if status != 0:
-            with suppress(MlflowException):  # the server may be what fails
-                surroundings.end_runs()
-    return status
 
 
 def _version(client: MlflowClient, training: str, tags: dict[str, str]) -> ModelVersion | None:

@@ -67,9 +67,9 @@ def put_back(what: str) -> TrainingError | None:
     return None
 
 
-def end_runs(run_id: str | None = None) -> None:
-    """End as failed all runs but that one, which the trainer ends, unless it was ended already."""
+def end_runs(run_id: str | None = None, status: str = "FAILED") -> None:
+    """End, with that status, all runs but that one, which the trainer ends, unless it was ended already."""
     while (active := mlflow.active_run()) and active.info.run_id != run_id:
-        mlflow.end_run("FAILED")
+        mlflow.end_run(status)
     if active is None and run_id is not None:
         MlflowClient().set_terminated(run_id, "FAILED")
