@@ -102,7 +102,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources && export UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
-    && install_environment /uv/bin/uv "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt --compile-bytecode
+    && install_environment /uv/bin/uv "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt
 USER 10001:10001
 
 FROM base AS trainer

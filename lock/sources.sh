@@ -25,15 +25,15 @@ use_sources() {
     [ -z "${NO_PROXY:-}" ] || export no_proxy="$NO_PROXY"
 }
 
-# install_environment UV PYTHON NEEDS PACKAGES [OPTION]: install into that Python what a model needs, by the files in
-# NEEDS that stack/modes/environment.py writes, and list in the file PACKAGES what that comes to. OPTION is one of
-# `uv pip install`. uv prefers the versions that are in its output file already.
+# install_environment UV PYTHON NEEDS PACKAGES: install into that Python what a model needs, by the files in NEEDS that
+# stack/modes/environment.py writes, and list in the file PACKAGES what that comes to. uv prefers the versions that
+# are in its output file already.
 install_environment() {
     # shellcheck disable=SC2086 # options
     cp "$3/lock.txt" "$4.part" &&
         "$1" pip compile $packages_from --quiet --python "$2" --no-annotate --no-header --constraints "$3/constraints.txt" \
             --overrides "$3/overrides.txt" --output-file "$4.part" "$3/requirements.txt" &&
-        "$1" pip install $packages_from --quiet --python "$2" --no-deps ${5:-} --requirements "$4.part" &&
+        "$1" pip install $packages_from --quiet --python "$2" --compile-bytecode --no-deps --requirements "$4.part" &&
         mv "$4.part" "$4" && return
     [ -z "$packages_from" ] || echo "uv looked in vendor/ only, which holds the packages of the lock" >&2
     return 1
