@@ -48,11 +48,6 @@ BAKING = (
 _SETTINGS = "in .env (docs/company-wall.md)"
 _FETCHING = (
     Cause(
-        r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied",
-        "the engine can't fetch an image: correct its registry settings, or run docker load --input"
-        " vendor/image.tar (docs/company-wall.md)",
-    ),
-    Cause(
         r"DO NOT MATCH THE HASHES|Hash mismatch",
         "the index has another file than lock/ pins: tell who runs that index",
     ),
@@ -77,6 +72,7 @@ _FETCHING = (
         f"give the index an https address {_SETTINGS}",
     ),
 )
+_NO_IMAGE = r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied"
 _NOT_FOUND = r"No matching distribution found|not found in the (package registry|provided package locations)"
 STARTING = (
     *_MACHINE,
@@ -88,13 +84,18 @@ STARTING = (
         r"bind source path does not exist",
         "correct what mounts it: DOCKER_SOCKET in .env, or your own Compose file",
     ),
+    Cause(
+        _NO_IMAGE,
+        "the engine can't fetch an image: correct its registry settings, or run docker load --input"
+        " vendor/image.tar (docs/company-wall.md)",
+    ),
     *_FETCHING,
     Cause(_NOT_FOUND, "the index, or vendor/, lacks a package of the lock (docs/company-wall.md)"),
 )
 _MAKING = (
     *_MACHINE,
     Cause(
-        r"failed to do request|failed to authorize|failed to resolve source metadata|pull access denied",
+        _NO_IMAGE,
         "the engine can't fetch the image of that Python: correct its registry settings, or make it known by"
         " docker save, where there is a network, and docker load (docs/company-wall.md)",
     ),
@@ -112,13 +113,13 @@ def environment_error(environment: object, how: str, output: str) -> StackError:
 
     ``how`` its making ended is told if that is nothing.
     """
-    lines = failed_step(output)[-LOG_LINES:] if output.strip() else [how]
+    lines = _told(output)[-LOG_LINES:] if output.strip() else [how]
     advice = _advice(lines, _MAKING)
     told = "\n    ".join([f"its environment ({environment}) can't be made:", *lines])
     return StackError(f"{told}\n{advice[1]}" if advice else told)
 
 
-def failed_step(output: str) -> list[str]:
+def _told(output: str) -> list[str]:
     """Return what the step that failed has printed, without the line that only says that it failed."""
     lines = _failed_step(_CONTROL.sub("", output))
     return [line for line in lines if not _EXITED.search(line)] or lines
@@ -132,7 +133,7 @@ def docker_error(what: str, output: str, causes: tuple[Cause, ...]) -> StackErro
     if found := _advice(_failed_step(_CONTROL.sub("", output)), causes):
         line, advice = found
         return StackError(f"{_text(what, line)}; {advice}")
-    told = failed_step(output)
+    told = _told(output)
     return StackError(_text(what, next(filter(_ERROR.search, reversed(told)), told[-1])))
 
 

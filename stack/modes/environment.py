@@ -58,17 +58,15 @@ class Environment:
         """Write the files that `install_environment` of lock/sources.sh reads."""
         pins = _pins()
         # What serves keeps the extras that the model asks for.
-        asked = [Requirement(text) for text in self.requirements if _name(text) in _EXTRAS]
-        extras = {
-            name: own.union(*(of.extras for of in asked if of.name == name)) for name, own in _EXTRAS.items()
-        }
-        serving = {
-            name: f"{name}[{','.join(sorted(extras[name]))}]" if extras[name] else name for name in extras
-        }
+        extras = dict(_EXTRAS)
+        for text in self.requirements:
+            if (name := _name(text)) in extras:
+                extras[name] = extras[name] | Requirement(text).extras
+        overrides = [Requirement(f"{name}[{','.join(of)}]=={pins[name]}") for name, of in extras.items()]
         files = {
             "requirements.txt": (*self.requirements, *SERVING),
             "constraints.txt": self.constraints,
-            "overrides.txt": [f"{text}=={pins[name]}" for name, text in serving.items()],
+            "overrides.txt": map(str, overrides),
             "lock.txt": [f"{name}=={version}{marker}" for name, version, marker in _PIN.findall(_lock())],
         }
         for name, lines in files.items():
@@ -87,7 +85,7 @@ def environment_of(
         StackError: if the model was logged with a Python that the lock does not support.
 
     """
-    function = python_function(model)
+    function = _python_function(model)
     logged_with = ".".join(str(function.get("python_version", python)).split(".")[:2])
     if holds_data_only and "python_model" not in function:
         logged_with = python
@@ -109,7 +107,7 @@ def other_mlflow(model: Path) -> str:
     return next((text for text in wanted if _installed(text) is not None), "")
 
 
-def python_function(model: Path) -> dict[str, Any]:
+def _python_function(model: Path) -> dict[str, Any]:
     """Return what MLmodel says of the flavor by which any model is served."""
     described = yaml.safe_load((model / "MLmodel").read_text())
     function: dict[str, Any] = described["flavors"].get("python_function", {})

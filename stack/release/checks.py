@@ -62,7 +62,9 @@ def record_of(
     else:
         registry.remove_tag(version, "packages")
     if example is not None:
-        return _answered(mode, model, environment, example, what, on_wait), environment
+        answer = _answered(mode, model, environment, example, what, on_wait)
+        exchange = Exchange(json.loads(example), predictions(answer), is_example=True)
+        return Record([exchange], metadata.signature, _tolerance(metadata.signature)), environment
     return held_out if held_out and not unchecked else Record([], None), environment
 
 
@@ -106,16 +108,14 @@ def _answered(
     example: str,
     what: str,
     on_wait: Callable[[], None],
-) -> Record:
+) -> str:
     try:
         answer = mode.answer(model, environment, example, on_wait)
         json.loads(answer)
     except (StackError, ValueError) as error:
         why = error if isinstance(error, StackError) else "it wrote no answer"
         raise StackError(f"{what} can't be loaded, or fails on its own input example: {why}") from error
-    signature = Model.load(model).signature
-    exchange = Exchange(json.loads(example), predictions(answer), is_example=True)
-    return Record([exchange], signature, _tolerance(signature))
+    return answer
 
 
 def _tolerance(signature: ModelSignature | None) -> float:

@@ -8,7 +8,6 @@ requirement that is new in each run, so that its environment is new, too.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,13 +19,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from stack.errors import exit_status
 from stack.modes.docker_environment import base_python
 from stack.modes.native_environment import own_python
 from stack.wait import wait_until
 from tests.bench.bake_report import ADDED, BAKED, FIRST, RETRAIN, SERVED, STOCK, report
 from tests.bench.disk import added, image_layers
 from tests.bench.prepare import BUILD, base_image, run, say
+from tests.bench.program import parse_runs, status_of
 from tests.bench.startup import ENVIRONMENTS, notebook
 from tests.bench.startup_report import DOCKER, NATIVE, Run
 from tests.bench.timeline import phases
@@ -167,12 +166,8 @@ def compare(arguments: argparse.Namespace) -> None:
 def main() -> int:
     """Run the benchmark; return the exit status."""
     parser = argparse.ArgumentParser(prog="bench bake", description="Measure bakes of a model of XGBoost.")
-    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
-    arguments = parser.parse_args()
-    if arguments.runs < 1:
-        parser.error("expected at least one run")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped and removed then, too
-    return exit_status("bench", lambda: compare(arguments))
+    arguments = parse_runs(parser)
+    return status_of(lambda: compare(arguments))
 
 
 if __name__ == "__main__":

@@ -10,17 +10,17 @@ time.
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from stack.config import CHECKOUT
-from stack.errors import StackError, exit_status
+from stack.errors import StackError
 from stack.modes.engine_error import why_no_engine
 from tests.bench import prepare
 from tests.bench.picture import draw
+from tests.bench.program import status_of
 from tests.bench.report import machine, report
 from tests.bench.results import CELLS, Footprint, Run
 from tests.bench.running import Cases, Server
@@ -121,8 +121,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.runs < 1 or arguments.seconds <= 0:
         parser.error("expected at least one run, and some seconds")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped then, too
-    return exit_status("bench", lambda: compare(arguments))
+    return status_of(lambda: compare(arguments))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ for a while slows all of them, and a ratio says more than a time.
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import CHECKOUT
-from stack.errors import StackError, exit_status
+from stack.errors import StackError
 from tests.bench.prepare import base_image, say
+from tests.bench.program import parse_runs, status_of
 from tests.bench.situations import Measured, Note, empty_build_cache
 from tests.bench.startup_report import DOCKER, NATIVE, TUTORIAL, Run, report
 from tests.bench.tutorial_way import programs, tutorial
@@ -155,15 +155,11 @@ def some_ways(names: str) -> list[str]:
 def main() -> int:
     """Run the benchmark; return the exit status."""
     parser = argparse.ArgumentParser(prog="bench startup", description="Measure the start of the stack.")
-    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
     parser.add_argument("--empty-build-cache", action="store_true", help="also start with no layer built")
     every = ",".join(WAYS)
     parser.add_argument("--only", type=some_ways, default=every, help=f"what to measure (default {every})")
-    arguments = parser.parse_args()
-    if arguments.runs < 1:
-        parser.error("expected at least one run")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped and removed then, too
-    return exit_status("bench", lambda: compare(arguments))
+    arguments = parse_runs(parser)
+    return status_of(lambda: compare(arguments))
 
 
 if __name__ == "__main__":

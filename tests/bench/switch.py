@@ -10,16 +10,16 @@ import argparse
 import itertools
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stack.errors import StackError, exit_status
+from stack.errors import StackError
 from stack.wait import wait_until
 from tests.bench.prepare import say
+from tests.bench.program import status_of
 from tests.bench.startup import clone
 from tests.bench.startup_report import DOCKER, NATIVE
 from tests.bench.switch_client import Job
@@ -127,8 +127,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if min(arguments.switches, arguments.requests, arguments.clients, arguments.minutes) < 1:
         parser.error("expected at least one switch, one request, one client and one minute")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is stopped and removed then, too
-    return exit_status("bench", lambda: compare(arguments))
+    return status_of(lambda: compare(arguments))
 
 
 if __name__ == "__main__":
