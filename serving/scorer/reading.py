@@ -10,6 +10,7 @@ from scorer.job import Job, Part, ScoringError
 from scorer.sources import is_compressed, is_csv, open_csv, read_header
 
 _BLOCK = 4 * 1024 * 1024  # bytes of CSV that are read at once
+_BUFFER = 256 * 1024  # bytes of a column of Parquet that are read at once
 # The words of Arrow 25; what follows them is data.
 _WRONG_VALUE = re.compile(r"In CSV column #(\d+): CSV conversion error to ([^:]+):")
 _WRONG_COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
@@ -39,7 +40,7 @@ def batches(job: Job, part: Part) -> Iterator[pa.RecordBatch]:
 
 def _parquet_batches(part: Part, columns: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     # Neither threads nor read-ahead: memory stays bounded, and each process has one core's work.
-    with parquet.ParquetFile(part.file, pre_buffer=False) as file:
+    with parquet.ParquetFile(part.file, pre_buffer=False, buffer_size=_BUFFER) as file:
         for batch in file.iter_batches(rows, part.row_groups, use_threads=False):
             yield batch.select(columns.names).replace_schema_metadata(None)
 
