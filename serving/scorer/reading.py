@@ -74,7 +74,9 @@ def _csv_batches(part: Part, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 def _damaged(part: Part, why: str) -> str:
     """Say what is wrong with a file, without what stands in it."""
     if not is_csv(part.file):
-        return f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
+        return (
+            f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
+        )
     names, header = read_header(part.file)
     row = _ROW.search(why)
     at = f"{part.file}, row {row[1]}" if row else part.file

@@ -135,7 +135,7 @@ def scoring_command(
     network = "bridge" if config.serving_network == "open" else "none"
     if cluster and not cluster.is_local:
         network = "host"
-    searched = [_SCORER, docker_spark.SEARCH_PATH] if cluster else [_SCORER]
+    searched = [_SCORER]
     confined = (
         f"--network={network}",
         "--cap-drop=ALL",
@@ -146,6 +146,9 @@ def scoring_command(
     owner = (f"--user={user}", "--userns=host")
     read, written = paths.read, paths.output.parent
     mounts = {read: (read, True), written: (written, False)}
+    if cluster:
+        searched.append(docker_spark.SEARCH_PATH)
+        mounts[Path("/etc/passwd")] = (docker_spark.users_file(model), True)
     mounts |= {Path(_MODEL): (model, True), Path(_SCORER): (CHECKOUT / "serving", True)}
     bound = [_mount(source, target, is_readonly) for target, (source, is_readonly) in mounts.items()]
     own = [f"--env={name}" for name in config.model_environment]
@@ -253,6 +256,7 @@ class Docker:
             found = find_image(on)
             assert found  # noqa: S101 - the environment is prepared
             on = docker_spark.prepare(self.config, on, found)
+            docker_spark.users_file(model).write_text(docker_spark.users(user))
         command = scoring_command(self.config, on, user, model, paths, cluster)
         return Scorer(command, {**os.environ, **self.config.model_environment}, _MODEL)
 

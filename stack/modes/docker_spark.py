@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 from stack.config import CHECKOUT, Config
 from stack.modes.build_error import spark_error
@@ -37,6 +38,17 @@ def prepare(config: Config, below: str, on: Image) -> str:
         if built.how:
             raise spark_error(built.how, built.output + built.log)
     return name
+
+
+def users_file(model: Path) -> Path:
+    """Return where the users of a container are written, beside the model's files."""
+    return model.with_name("passwd")
+
+
+def users(user: str) -> str:
+    """Return a container's users: root and this one, by its ids. Java's Hadoop refuses one without a name."""
+    own = "" if user.startswith("0:") else f"user:x:{user}::/:/bin/sh\n"
+    return f"root:x:0:0::/root:/bin/sh\n{own}"
 
 
 def build_command(

@@ -25,9 +25,8 @@ def check_java() -> None:
     said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     if not found or int(found[1]) < _OLDEST_JAVA:
-        raise StackError(
-            f"Spark can't run on {java}, which is Java {found[1] if found else 'nothing'}; {advice}"
-        )
+        release = f"Java {found[1]}" if found else "no Java"
+        raise StackError(f"Spark can't run on {java}, which is {release}; {advice}")
 
 
 def prepare(home: Path) -> Path:

@@ -23,7 +23,7 @@ from stack.modes.docker import (
     start_command,
     trial_command,
 )
-from stack.modes.docker_environment import digest, base_image
+from stack.modes.docker_environment import base_image, digest
 from stack.modes.engine import Image
 from stack.modes.report import told_by_tracking
 
@@ -492,6 +492,7 @@ def test_only_what_nothing_needs_is_removed_of_this_project(
     assert engine.got("docker image rm", "docker image prune") == [
         "docker image rm mine/wine:1",
         "docker image rm mine-environment:unused",
+        "docker image rm mine-score-spark:unused",
         "docker image prune --force --filter=label=com.docker.compose.project=mine",
     ]
 

@@ -30,6 +30,11 @@ class Cluster:
         return self.master.startswith("local")
 
     @property
+    def own_address(self) -> str:
+        """The address of this machine for the driver; empty if Spark is to find it."""
+        return "127.0.0.1" if self.is_local else self.driver_host
+
+    @property
     def executors_python(self) -> str:
         """What the executors start as Python."""
         if self.is_local:
@@ -52,7 +57,7 @@ class Cluster:
     def _defaults(self, search_path: str) -> Iterator[tuple[str, str]]:
         yield "spark.app.name", "pyfunc-stack score"
         yield "spark.ui.enabled", "false"
-        if host := "127.0.0.1" if self.is_local else self.driver_host:
+        if host := self.own_address:
             yield "spark.driver.host", f"[{host}]" if ":" in host else host
         own = {"MLFLOW_DISABLE_TELEMETRY": "true"} | ({"PYTHONPATH": search_path} if search_path else {})
         for name, value in (_ONE_THREAD | dict(self.environment) | own).items():

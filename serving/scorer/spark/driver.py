@@ -77,6 +77,8 @@ class Driver:
                 "SPARK_LOCAL_DIRS": ".",
                 "SPARK_SUBMIT_OPTS": "-Djava.io.tmpdir=. -XX:-UsePerfData",
             }
+            if self._cluster.own_address:  # else Spark asks a name server for this machine's name
+                os.environ.setdefault("SPARK_LOCAL_IP", self._cluster.own_address)
             with self._log.open("wb") as log:
                 options = {"cwd": self._scratch, "stdout": log, "stderr": log}
                 try:

@@ -1,0 +1,272 @@
+"""A Spark cluster as the user names it: what is asked of it, what Spark is told, what its errors come to."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scorer.job import Job, ScoringError
+from scorer.spark.cluster import Cluster
+from scorer.spark.driver import Driver
+from scorer.spark.errors import refusal, told
+from scorer.spark.shipping import search_path, ship, shipped_model
+from scorer.spark.task import Answers
+
+from stack.cluster import Cluster as Named
+from stack.cluster import addresses, find_cluster
+from stack.config import load_config
+from stack.errors import StackError
+from stack.modes import docker_spark, native_spark
+from stack.modes.docker import scoring_command
+from stack.modes.docker_environment import Fetching
+from stack.modes.mode import ScoredPaths
+from tests.unit.test_docker import an_image
+
+CONFIG = load_config({"COMPOSE_PROJECT_NAME": "mine"}, Path("/nonexistent/.env"))
+MASTER = "spark://one:7077"
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def master() -> Iterator[str]:
+    """Listen as a master does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"spark://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """Listen where no connection comes about: the queue of those that nobody accepts is full."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(server.getsockname())
+        yield f"spark://127.0.0.1:{server.getsockname()[1]}"
+        for each in waiting:
+            each.close()
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_master_that_answers_says_from_where_it_was_reached(master: str) -> None:
+    assert find_cluster(master, None, None).driver_host == "127.0.0.1"
+
+
+def test_one_of_several_masters_that_answers_is_enough(master: str) -> None:
+    both = f"spark://{closed_port()},{master.removeprefix('spark://')}"
+    assert find_cluster(both, None, None).driver_host == "127.0.0.1"
+
+
+def test_a_master_that_is_not_there_is_told() -> None:
+    with pytest.raises(StackError, match=r"no Spark master answers at spark://\S+ \(Connection refused\)"):
+        find_cluster(f"spark://{closed_port()}", None, None)
+
+
+def test_a_master_that_never_answers_is_told_within_seconds(
+    black_hole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stack.cluster._ANSWERS_WITHIN", 0.2)
+    with pytest.raises(StackError, match="no Spark master answers at"):
+        find_cluster(black_hole, None, None)
+
+
+@pytest.mark.parametrize("master", ["local", "local[*]", "local[2]", "yarn"])
+def test_where_no_address_says_nothing_is_asked(master: str) -> None:
+    assert find_cluster(master, None, None).driver_host == ""
+
+
+@pytest.mark.parametrize(
+    "master",
+    [
+        "",
+        "one:7077",
+        "spark://one",
+        "spark://one:port",
+        "local[0]",
+        "local-cluster[2,1,1024]",
+        "http://one:1",
+    ],
+)
+def test_what_is_no_address_of_spark_is_refused(master: str) -> None:
+    with pytest.raises(StackError, match="--master is no address of Spark"):
+        find_cluster(master, None, None)
+
+
+@pytest.mark.parametrize(
+    ("master", "found"),
+    [
+        ("spark://one:7077,[::1]:7078", [("one", 7077), ("::1", 7078)]),
+        ("k8s://https://api", [("api", 443)]),
+        ("k8s://http://api:8001", [("api", 8001)]),
+        ("k8s://api:6443", [("api", 6443)]),
+        ("yarn", []),
+    ],
+)
+def test_the_places_where_a_master_may_answer(master: str, found: list[tuple[str, int]]) -> None:
+    assert addresses(master) == found
+
+
+def test_a_port_that_there_is_not_is_refused() -> None:
+    with pytest.raises(StackError, match="--master has no port from 1 to 65535 in spark://one:70777"):
+        addresses("spark://one:70777")
+
+
+def test_the_settings_of_the_user_go_along_and_are_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "spark.conf"
+    file.write_text("spark.authenticate.secret hush\n")
+    found = find_cluster("local", None, file)
+    assert found.request(CONFIG)["properties"] == "spark.authenticate.secret hush\n"
+    assert "hush" not in str(found)
+    assert "hush" not in str(Cluster(**found.request(CONFIG)))
+
+
+def test_settings_that_can_not_be_read_are_told(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"can't read .*; correct --properties"):
+        find_cluster("local", None, tmp_path / "none.conf")
+
+
+def test_the_settings_of_the_user_override_ours_but_not_the_master() -> None:
+    mine = "spark.driver.host 10.0.0.1\nspark.master yarn\nspark.app.name a \\"
+    lines = Cluster(MASTER, "127.0.0.1", properties=mine).settings("/code").splitlines()
+    assert lines.index("spark.driver.host=127.0.0.1") < lines.index("spark.driver.host 10.0.0.1")
+    assert lines[-1] == "spark.master=spark\\://one\\:7077"
+    assert lines[-2] == ""  # ends a line that goes on
+
+
+def test_values_are_written_as_java_reads_them() -> None:
+    own = {"KEY": "a b=c:d#\\e\nf"}
+    lines = Cluster(MASTER, "::1", environment=own).settings("/a b:/c").splitlines()
+    assert "spark.executorEnv.KEY=a\\ b\\=c\\:d\\#\\\\e\\nf" in lines
+    assert "spark.executorEnv.PYTHONPATH=/a\\ b\\:/c" in lines
+    assert "spark.driver.host=[\\:\\:1]" in lines
+
+
+def test_only_a_cluster_without_packages_gets_them() -> None:
+    assert Cluster(MASTER).lacks_packages
+    assert Cluster(MASTER).executors_python == f"python{OWN}"
+    assert not Cluster(MASTER, python="/opt/python").lacks_packages
+    assert not Cluster("local[2]").lacks_packages
+    assert Cluster("local[2]").executors_python == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "(TID 5) (10.0.0.7 executor 1): org.apache.spark.api.python.PythonException: ModuleNotFoundError:"
+            " No module named 'scorer'",
+            "the executor on 10.0.0.7 does not see the directory of OUTPUT",
+        ),
+        (
+            "[PYTHON_VERSION_MISMATCH] different version: 3.9 than that in driver: 3.13,",
+            f"the executors' python{OWN} is Python 3.9, and the model runs on {OWN}",
+        ),
+        (
+            'java.io.IOException: Cannot run program "python3.13": error=2, No such file',
+            "an executor has no python3.13",
+        ),
+        ("All masters are unresponsive! Giving up.", f"{MASTER} does not take the application"),
+        ("Master removed our application: FAILED", f"{MASTER} has ended the application"),
+        ("SparkException: Python worker exited unexpectedly (crashed)", "was killed again and again"),
+        ("java.lang.IllegalStateException: Expected SaslMessage", "asks for another secret"),
+        ("x\nCaused by: java.io.IOException: No space left on device\n\tat y", "Spark failed: No space left"),
+        ("", "Spark failed: it says nothing"),
+    ],
+)
+def test_what_spark_says_is_told_in_a_sentence(
+    said: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scorer.spark.errors._release", lambda: "4.3.0")
+    assert sentence in told(said, Cluster(MASTER))
+    assert "\n" not in told(said, Cluster(MASTER))
+
+
+def test_a_log_without_a_refusal_says_nothing() -> None:
+    assert (
+        refusal("26/11/29 WARN NativeCodeLoader: Unable to load native-hadoop library", Cluster(MASTER)) == ""
+    )
+
+
+def test_executors_get_the_model_the_code_and_the_packages(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "MLmodel").write_text("a: 1")
+    shared = tmp_path / "shared"
+    ship(str(model), shared, packages=False)
+    assert (shipped_model(shared) / "MLmodel").read_text() == "a: 1"
+    code = "import scorer.spark.task, sys; sys.exit('mlflow' in sys.modules)"
+    searched = {**os.environ, "PYTHONPATH": search_path(shared)}
+    subprocess.run([sys.executable, "-P", "-c", code], env=searched, cwd=tmp_path, check=True)
+
+
+def test_answers_add_up_in_their_order() -> None:
+    assert Answers().addInPlace(Answers().zero([]), ["one", "two"]) == ["one", "two"]
+
+
+def test_a_machine_without_java_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(StackError, match="Spark needs Java, and the PATH has none; install Java 17 or newer"):
+        native_spark.check_java()
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [('openjdk version "17.0.15"', ""), ('java version "1.8.0_402"', "Java 8"), ("what?", "no Java")],
+)
+def test_a_java_that_is_too_old_is_told(
+    said: str, refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    if not refused:
+        native_spark.check_java()
+        return
+    with pytest.raises(StackError, match=f"Spark can't run on {java}, which is {refused}; install Java 17"):
+        native_spark.check_java()
+
+
+def test_with_docker_the_driver_of_a_cluster_has_this_machines_network() -> None:
+    paths = ScoredPaths("/data/in.csv", Path("/data/out"))
+    for master, network in ((None, "none"), ("local[2]", "none"), ("spark://one:7077", "host")):
+        cluster = Named(master, properties="spark.authenticate.secret hush") if master else None
+        command = scoring_command(CONFIG, "image", "1000:1000", Path("/model"), paths, cluster)
+        assert f"--network={network}" in command
+        assert "hush" not in str(command)
+        assert ("target=/etc/passwd" in str(command)) == (master is not None)
+
+
+def test_with_docker_the_user_has_a_name() -> None:
+    assert docker_spark.users("1000:100").splitlines()[1:] == ["user:x:1000:100::/:/bin/sh"]
+    assert len(docker_spark.users("0:0").splitlines()) == 1
+
+
+def test_with_docker_spark_is_put_on_the_models_own_image() -> None:
+    fetching = Fetching({"HTTP_PROXY": "http://me:hush@proxy"}, "host", "ca.pem")
+    on = an_image("sha256:base", "1", platform="linux/arm64")
+    command = docker_spark.build_command(CONFIG, "name", "mine-environment:key", on, "made", fetching)
+    assert command[:2] == ["docker", "build"]
+    assert {"--target=score-spark", "--platform=linux/arm64", "--network=host", "--tag=name"} <= set(command)
+    assert "--build-context=base=docker-image://mine-environment:key" in command
+    assert "--label=com.docker.compose.project=mine" in command
+    assert "hush" not in str(command)
+
+
+def test_a_path_that_executors_can_not_search_is_told(tmp_path: Path) -> None:
+    job = Job("model", str(tmp_path), "iris", "1", b"", b"")
+    driver = Driver(job, [], Cluster(MASTER), tmp_path / "a:b")
+    with pytest.raises(ScoringError, match="because that path has a colon; choose another OUTPUT"):
+        driver.start()
+    driver.end()
