@@ -141,6 +141,10 @@ def _score(arguments: argparse.Namespace) -> None:
     OUTPUT holds all columns of INPUT, and `prediction`, or the columns that the model answers with,
     `model_name` and `model_version`. It appears when all rows are scored.
     """
+    if arguments.workers and arguments.master:
+        arguments.wrong("--workers is for this machine; of a cluster, set spark.cores.max by --properties")
+    if (arguments.python or arguments.properties) and not arguments.master:
+        arguments.wrong("--python and --properties are for a cluster of Spark; name it by --master")
     from stack.score import Wish, score
 
     score(
@@ -254,6 +258,7 @@ def parser() -> argparse.ArgumentParser:
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
     score = verbs.add(_score, mode=running)
+    score.set_defaults(wrong=score.error)
     files = "a file, a directory, or a glob in quotes, of Parquet or CSV files"
     score.add_argument("input", metavar="INPUT", help=files)
     score.add_argument("output", metavar="OUTPUT", help="a directory, which must not exist yet")

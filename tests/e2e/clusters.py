@@ -165,6 +165,7 @@ def _cluster(start: Start, python: str, directory: Path) -> SparkCluster:
     secret = secrets.token_hex(16)
     users = (
         f"spark.authenticate true\nspark.authenticate.secret {secret}\nspark.network.crypto.enabled true\n"
+        "spark.executorEnv.ON_EXECUTOR yes\n"
     )
     own, properties = directory / "cluster.conf", directory / "user.conf"
     for file, text in ((own, f"{users}spark.master.rest.enabled false\n"), (properties, users)):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mlflow
@@ -34,7 +34,7 @@ from tests.e2e.stacks import Stack, can_not_run
 
 # Doubles x; on an executor only once the gate is open. A call there leaves a file: a test sees it at work.
 MODEL = """
-import sys, time, uuid
+import os, time, uuid
 from pathlib import Path
 
 import mlflow
@@ -45,7 +45,7 @@ class Gated(mlflow.pyfunc.PythonModel):
         gate = Path(model_input["gate"].iloc[0])
         if (model_input["x"] < 0).any():
             raise ValueError(f"negative: {model_input['x'].min()}")
-        if "pyspark" in sys.modules:
+        if "ON_EXECUTOR" in os.environ:
             (gate / f"begun-{uuid.uuid4().hex}").touch()
             while not (gate / "open").exists():
                 time.sleep(0.05)
@@ -136,6 +136,7 @@ class Run:
 
     site: Site
     directory: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def source(self) -> Path:
@@ -149,7 +150,10 @@ class Run:
         return [*self.site.cluster.options(), "--python", self.site.cluster.python]
 
     def start(self) -> subprocess.Popen[str]:
-        return self.site.stack.start(*self.site.command(self.source, self.output, *self.options()))
+        self.started.append(
+            self.site.stack.start(*self.site.command(self.source, self.output, *self.options()))
+        )
+        return self.started[-1]
 
     def begun(self) -> int:
         """Return how often executors have asked the model so far."""
@@ -168,7 +172,7 @@ class Run:
 
 
 @pytest.fixture
-def run(gated: Site, request: pytest.FixtureRequest) -> Run:
+def run(gated: Site, request: pytest.FixtureRequest) -> Iterator[Run]:
     directory = gated.shared / re.sub(r"\W", "-", request.node.name)
     for made in (directory / "in", directory / "answers"):
         made.mkdir(parents=True)
@@ -176,7 +180,10 @@ def run(gated: Site, request: pytest.FixtureRequest) -> Run:
         rows = np.arange(number * ROWS, (number + 1) * ROWS)
         frame = pd.DataFrame({"row": rows, "x": rows / 7, "gate": str(directory)})
         frame.to_parquet(directory / "in" / f"{number}.parquet", index=False)
-    return Run(gated, directory)
+    made_run = Run(gated, directory)
+    yield made_run
+    for process in made_run.started:  # where a test has failed
+        process.kill()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """A Spark cluster as the user names it: what is asked of it, what Spark is told, what its errors come to."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -8,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scorer.job import Job, ScoringError
+from scorer.job import Job, Part, ScoringError, Written
 from scorer.spark.cluster import Cluster
 from scorer.spark.driver import Driver
 from scorer.spark.errors import refusal, told
 from scorer.spark.shipping import search_path, ship, shipped_model
-from scorer.spark.task import Answers
+from scorer.spark.task import Answers, Task
 
+from stack.__main__ import parser
 from stack.cluster import Cluster as Named
 from stack.cluster import addresses, find_cluster
 from stack.config import load_config
@@ -270,3 +272,63 @@ def test_a_path_that_executors_can_not_search_is_told(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match="because that path has a colon; choose another OUTPUT"):
         driver.start()
     driver.end()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--workers", "2", "--master", "local"], "--workers is for this machine"),
+        (["--python", "python3"], "--python and --properties are for a cluster of Spark"),
+        (["--properties", "spark.conf"], "--python and --properties are for a cluster of Spark"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    options: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = parser().parse_args(["score", "in.csv", "out", *options])
+    with pytest.raises(SystemExit) as ended:
+        arguments.run(arguments)
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+class Added:
+    """Takes the answers of tasks as an accumulator does."""
+
+    def __init__(self) -> None:
+        self.answers: list[Written | str] = []
+
+    def add(self, more: list[Written | str]) -> None:
+        self.answers += more
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (ScoringError("the model fails"), "the model fails"),
+        (ModuleNotFoundError("x", name="scipy"), "/opt/python of the executor on .* lacks the module scipy"),
+        (ValueError("4242"), r"scoring failed \(ValueError\); the log of the executor on"),
+    ],
+    ids=["told", "no module", "unknown"],
+)
+def test_what_no_repetition_helps_against_is_an_answer_without_data(
+    error: Exception, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("scorer.scoring.score_part", fail)
+    file = tmp_path / "in.csv"
+    file.touch()
+    added = Added()
+    Task(Job("model", str(tmp_path), "iris", "1", b"", b""), "/opt/python", added)(Part(0, str(file)))
+    [told] = added.answers
+    assert isinstance(told, str)
+    assert re.match(answer, told)
+    assert "4242" not in told
+
+
+def test_an_executor_that_does_not_see_input_says_so(tmp_path: Path) -> None:
+    added = Added()
+    Task(Job("model", str(tmp_path), "iris", "1", b"", b""), "", added)(Part(0, "/nowhere/in.csv"))
+    assert "does not see /nowhere/in.csv; all machines must see it" in str(added.answers)

@@ -1,6 +1,7 @@
 """What an executor does: score one part, and answer with what it has written, or why it could not."""
 
 import socket
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,6 @@ class Task:
         except ModuleNotFoundError as error:
             python = self.python or "the Python"
             return f"{python} of {executor} lacks the module {error.name}; install it there, or omit --python"
+        except Exception as error:  # what it says may hold data
+            traceback.print_exc()
+            return f"scoring failed ({type(error).__name__}); the log of {executor}, its stderr, says where"
