@@ -25,10 +25,10 @@ from stack.modes.engine import find_image
 from stack.wait import wait_until
 from tests.e2e.clusters import (
     SparkCluster,
+    children,
     cluster_of_containers,
     cluster_of_processes,
     command_line,
-    descendants,
 )
 from tests.e2e.stacks import Stack, can_not_run
 
@@ -252,7 +252,7 @@ def test_a_driver_that_is_killed_leaves_no_output_and_the_next_run_is_whole(run:
     if run.site.stack.mode == "native":
         begun, process = run.begun(), run.start()
         wait_for(lambda: run.begun() == begun + 2, process)
-        [scorer] = [pid for pid in descendants(process.pid) if "-m scorer" in command_line(pid)]
+        [scorer] = [pid for pid in children(process.pid) if "-m scorer" in command_line(pid)]
         os.kill(scorer, signal.SIGKILL)
         output, _ = process.communicate()
         assert process.returncode == 1
