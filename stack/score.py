@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import glob
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def score(wish: Wish, named_mode: str | None) -> None:
         raise StackError(f"{wish.output} exists; choose another OUTPUT, or remove it")
     if not wish.output.parent.is_dir():
         raise StackError(f"there is no directory {wish.output.parent}; make it, or choose another OUTPUT")
+    if not os.path.lexists(wish.input) and not glob(wish.input):  # noqa: PTH207 - it is absolute
+        raise StackError(f"there is no file {wish.input}; name a file, a directory or a glob")
     mode = choose_mode(config, named_mode)
     with scratch(config.home / "scoring") as directory:
         fetched = _in_a_child(lambda: _fetch(config, mode, wish.version, directory))

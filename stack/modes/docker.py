@@ -234,6 +234,8 @@ class Docker:
 
     def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:
         """Return how the scorer is started: as a container, which ends with its standard input."""
+        if Path("/") in (paths.read, paths.output.parent):
+            raise StackError("a container can't have all of / mounted; put INPUT and OUTPUT into directories")
         let_all_read(model)
         user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
         command = scoring_command(self.config, self._below(environment), user, model, paths)
