@@ -77,10 +77,7 @@ def score(wish: Wish, named_mode: str | None) -> None:
             print(f"{what} has not passed the replay: its answers are not checked", file=sys.stderr)
         scorer = mode.scorer(fetched.model, fetched.environment, ScoredPaths(wish.input, wish.output))
         manifest = _run(scorer, _request(config, fetched, scorer, wish))
-    print(
-        f"{manifest['rows']:,} rows scored with {what} in {manifest['seconds']:.1f} s:"
-        f" {wish.output}, {len(manifest['files'])} files"
-    )
+    print(f"{manifest['rows']:,} rows scored with {what} in {manifest['seconds']:.1f} s: {wish.output}")
 
 
 def _request(config: Config, fetched: Fetched, scorer: Scorer, wish: Wish) -> dict[str, Any]:

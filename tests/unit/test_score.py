@@ -107,7 +107,7 @@ def test_a_child_returns_what_it_found_and_its_death_is_told(tmp_path: Path) -> 
     found = Fetched("1", "", "", tmp_path, None)
     assert _in_a_child(lambda: found) == found
     with pytest.raises(StackError, match="fetching the model ended with status 1"):
-        _in_a_child(lambda: sys.exit(1))  # type: ignore[arg-type, return-value]
+        _in_a_child(lambda: sys.exit(1))
 
 
 def ran(code: str) -> dict[str, Any]:
@@ -116,10 +116,10 @@ def ran(code: str) -> dict[str, Any]:
 
 def test_the_last_event_is_what_became_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     events = '{"rows": 3}\\n{"note": "slow"}\\n{"done": 3}\\n'
-    code = f"import sys; print(sys.stdin.readline() == '{{\"input\": \"x\"}}\\n', file=sys.stderr); print('{events}{MANIFEST}')"
+    code = f"import sys; assert 'input' in sys.stdin.readline(); print('{events}{MANIFEST}')"
     assert ran(code) == {"rows": 3}
     assert capsys.readouterr().err == "slow\n"
-    with pytest.raises(StackError, match="^no room$"):
+    with pytest.raises(StackError, match=r"^no room$"):
         ran('print(\'{"error": "no room"}\')')
 
 
@@ -140,5 +140,5 @@ def test_the_output_is_looked_at_before_anything_else(tmp_path: Path) -> None:
         score(Wish("/in", tmp_path), "native")
     with pytest.raises(StackError, match=r"there is no file /no/\*.csv; name a file, a directory or a glob"):
         score(Wish("/no/*.csv", tmp_path / "out"), "native")
-    with pytest.raises(StackError, match="there is no directory .*/no; make it, or choose another OUTPUT"):
+    with pytest.raises(StackError, match=r"there is no directory .*/no; make it, or choose another OUTPUT"):
         score(Wish("/in", tmp_path / "no" / "out"), "native")
