@@ -73,9 +73,7 @@ def _csv_batches(part: Part, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _damaged(part: Part, why: str) -> str:
     """Say what is wrong with a file, without what stands in it."""
-    damaged = (
-        f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
-    )
+    damaged = f"{part.file} can't be read: it is damaged, or has changed; repair it, or leave it out"
     if not is_csv(part.file):
         return damaged
     names, header = read_header(part.file)

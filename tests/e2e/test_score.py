@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from pyarrow import parquet
@@ -57,6 +58,32 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
     assert (manifest["rows"], manifest["input_files"]) == (len(rows), 2)
     assert manifest["replay"].startswith("passed")
     assert manifest["run_id"] == stack.version(champion).run_id
+
+
+@pytest.mark.thorough
+def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Times, and a column with nulls, pass through."""
+    count = 5_000_000 if stack.model.name == "iris" else 300_000
+    some, _ = replayed(stack)
+    places = np.random.default_rng(0).integers(0, len(some), count)
+    rows = some.iloc[places].reset_index(drop=True)
+    floats = rows.select_dtypes("float64").columns
+    rows[floats] += np.random.default_rng(1).normal(scale=0.01, size=(count, len(floats)))
+    rows["when"] = pd.date_range("2024-01-31", periods=count, freq="s")
+    rows["sometimes"] = pd.Series(["a", None] * (count // 2))
+    rows.to_parquet(tmp_path / "in.parquet")
+    stack.script(
+        "score", f"--{stack.mode}", str(tmp_path / "in.parquet"), str(tmp_path / "out"), "--workers=2"
+    )
+    with as_client(stack.tracking_url):
+        model = mlflow.pyfunc.load_model(f"models:/{stack.settings['MODEL_NAME']}@champion")
+        wanted = np.asarray(model.predict(rows[some.columns]))
+    found = parquet.read_table(tmp_path / "out")
+    assert (found["prediction"].to_numpy() == wanted).all()
+    given = parquet.read_table(tmp_path / "in.parquet")
+    assert all(found[name].equals(given[name]) for name in rows.columns)
 
 
 def test_what_is_wrong_is_one_sentence(stack: Stack, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_columns_that_are_lists_go_to_the_model(tmp_path: Path, scored: Scoring)
 @pytest.mark.parametrize(
     ("body", "columns"),
     [
-        ("return pd.DataFrame({'x': [1, 2, 3], 'y': ['p', None, 'q']})", {"x": [1, 2, 3], "y": ["p", None, "q"]}),
+        ("return pd.DataFrame({'x': [1, 2, 3], 'y': ['p', 'n', 'q']})", {"x": [1, 2, 3], "y": list("pnq")}),
         ("return {'x': [1, 2, 3], 'y': np.array([[1], [2], [3]])}", {"x": [1, 2, 3], "y": [[1], [2], [3]]}),
         ("return pd.Series(['p', None, 'q'], index=[5, 6, 7])", {"prediction": ["p", None, "q"]}),
         ("return pd.Series(['p', 'q', 'p'], dtype='category')", {"prediction": ["p", "q", "p"]}),
