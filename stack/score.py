@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import glob
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def score(wish: Wish, named_mode: str | None) -> None:
         raise StackError(f"{wish.output} exists; choose another OUTPUT, or remove it")
     if not wish.output.parent.is_dir():
         raise StackError(f"there is no directory {wish.output.parent}; make it, or choose another OUTPUT")
+    if not os.path.lexists(wish.input) and not glob(wish.input):  # noqa: PTH207 - it is absolute
+        raise StackError(f"there is no file {wish.input}; name a file, a directory or a glob")
     cluster = find_cluster(wish.master, wish.python, wish.properties) if wish.master else None
     mode = choose_mode(config, named_mode)
     if cluster:
@@ -78,14 +81,10 @@ def score(wish: Wish, named_mode: str | None) -> None:
         what = f"version {fetched.version} of {config.model_name}"
         if not fetched.replay.startswith("passed"):
             print(f"{what} has not passed the replay: its answers are not checked", file=sys.stderr)
-        scorer = mode.scorer(
-            fetched.model, fetched.environment, ScoredPaths(wish.input, wish.output), cluster
-        )
+        paths = ScoredPaths(wish.input, wish.output)
+        scorer = mode.scorer(fetched.model, fetched.environment, paths, cluster)
         manifest = _run(scorer, _request(config, fetched, scorer, wish, cluster))
-    print(
-        f"{manifest['rows']:,} rows scored with {what} in {manifest['seconds']:.1f} s:"
-        f" {wish.output}, {len(manifest['files'])} files"
-    )
+    print(f"{manifest['rows']:,} rows scored with {what} in {manifest['seconds']:.1f} s: {wish.output}")
 
 
 def _request(

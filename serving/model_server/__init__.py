@@ -5,7 +5,7 @@ Only this name is imported, with `serving/` on the module search path. So a mode
 other name.
 
     __main__, supervisor          load the model, then let gunicorn fork the workers: they share its memory
-    loading                       the model is loaded; in each worker, if a fork would break it
+    loading, model_files          the model is loaded; in each worker, if a fork would break it
     worker, protocol              one worker: uvicorn's HTTP with bounds, and how it stops
     app                           the ASGI application: limits, who answers, metrics
     asking, pace                  the model is asked in a thread or, if it is quick, by the event loop

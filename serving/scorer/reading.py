@@ -73,10 +73,9 @@ def _csv_batches(part: Part, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _damaged(part: Part, why: str) -> str:
     """Say what is wrong with a file, without what stands in it."""
+    damaged = f"{part.file} can't be read: it is damaged, or has changed; repair it, or leave it out"
     if not is_csv(part.file):
-        return (
-            f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
-        )
+        return damaged
     names, header = read_header(part.file)
     row = _ROW.search(why)
     at = f"{part.file}, row {row[1]}" if row else part.file
@@ -89,4 +88,4 @@ def _damaged(part: Part, why: str) -> str:
         return f"column {names[int(found[1])]!r} of {at} has {what}; correct it"
     if _TOO_LONG in why:
         return f"{part.file} has a row longer than {_BLOCK} bytes; correct it, or use Parquet"
-    return f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
+    return damaged

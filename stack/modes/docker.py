@@ -124,7 +124,7 @@ def scoring_user(security_options: str) -> str:
 
 
 def scoring_command(
-    config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None
+    config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None = None
 ) -> list[str]:
     """Build the command line that scores in a container on an image.
 
@@ -249,6 +249,8 @@ class Docker:
         self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
     ) -> Scorer:
         """Return how the scorer is started: as a container, which ends with its standard input."""
+        if Path("/") in (paths.read, paths.output.parent):
+            raise StackError("a container can't have all of / mounted; put INPUT and OUTPUT into directories")
         let_all_read(model)
         user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
         on = self._below(environment)

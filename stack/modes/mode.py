@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from glob import has_magic
 from pathlib import Path
 from typing import Protocol
 
@@ -53,11 +52,9 @@ class ScoredPaths:
     def read(self) -> Path:
         """The directory that holds all files of INPUT."""
         found = Path(self.input)
-        if found.is_dir():
-            return found
-        while has_magic(found.name) or has_magic(str(found.parent)):
+        while not found.is_dir():
             found = found.parent
-        return found if found.is_dir() else found.parent
+        return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from scorer.job import ScoringError
 from tests.unit.scorers import DOUBLES, SUM, Scoring, save_model, scored, write
 
 __all__ = ["scored"]
-SECRET = "Duck"
+DATA = "Duck"
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_columns_that_are_lists_go_to_the_model(tmp_path: Path, scored: Scoring)
 @pytest.mark.parametrize(
     ("body", "columns"),
     [
-        ("return pd.DataFrame({'x': model_input['a'], 'y': ['p', None, 'q']})", {"x": [1.0, 2.0, 3.0], "y": ["p", None, "q"]}),
+        ("return pd.DataFrame({'x': [1, 2, 3], 'y': ['p', 'n', 'q']})", {"x": [1, 2, 3], "y": list("pnq")}),
         ("return {'x': [1, 2, 3], 'y': np.array([[1], [2], [3]])}", {"x": [1, 2, 3], "y": [[1], [2], [3]]}),
         ("return pd.Series(['p', None, 'q'], index=[5, 6, 7])", {"prediction": ["p", None, "q"]}),
         ("return pd.Series(['p', 'q', 'p'], dtype='category')", {"prediction": ["p", "q", "p"]}),
@@ -230,8 +230,8 @@ WRONG_MODELS = {
     "return [1.0, 'a']": "the model's answers for 'prediction' are no column",
     "return pd.DataFrame({'a': [1, 2]})": "the model answers with a column 'a', which is there already",
     "return pd.DataFrame([[1, 2]] * 2, columns=['x', 'x'])": "two columns of one name",
-    f"raise ValueError('{SECRET}')": r"the model fails on rows 1 to 2 of .*in.parquet: ValueError in .*.py, line \d+",
-    f"sys.exit('{SECRET}')": r"the model fails on rows 1 to 2 of .*in.parquet: SystemExit in .*.py, line \d+",
+    f"raise ValueError('{DATA}')": r"the model fails on rows 1 to 2 of .*: ValueError in .*.py, line \d+",
+    f"sys.exit('{DATA}')": r"the model fails on rows 1 to 2 of .*: SystemExit in .*.py, line \d+",
 }
 
 
@@ -243,7 +243,7 @@ def test_a_model_that_does_not_answer_is_told_without_its_data(
     file = write(tmp_path / "in.parquet", {"a": [1.0, 2.0]})
     with pytest.raises(ScoringError, match=WRONG_MODELS[body]) as told:
         scored(model, file)
-    assert SECRET not in str(told.value)
+    assert DATA not in str(told.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", "model"]
 
 
@@ -297,8 +297,9 @@ TYPES = {
 
 @pytest.mark.parametrize("kind", DataType, ids=lambda kind: kind.name)
 def test_a_column_is_refused_before_the_first_batch_if_and_only_if_predict_refuses_it(
-    tmp_path: Path, scored: Scoring, kind: DataType
+    scored: Scoring, kind: DataType
 ) -> None:
+    tmp_path = scored.directory
     model = save_model(tmp_path / "model", "return [1] * len(model_input)", signature(a=kind))
     loaded = mlflow.pyfunc.load_model(str(model))
     for number, (name, values) in enumerate(TYPES.items()):
@@ -347,7 +348,7 @@ def test_a_missing_whole_number_in_csv_is_told_with_its_column(tmp_path: Path, s
     )
     (tmp_path / "in.csv").write_text("n,a\n1,2\n3,\n")
     with pytest.raises(
-        ScoringError, match="column 'a' has a value in rows 1 to 2 of .*in.csv that the model's"
+        ScoringError, match=r"column 'a' has a value in rows 1 to 2 of .*in.csv that the model's"
     ):
         scored(model, tmp_path / "in.csv")
 
@@ -396,7 +397,7 @@ def test_a_full_disk_is_told_as_that(
 
     monkeypatch.setattr(parquet.ParquetWriter, "write_batch", full)
     file = write(scored.directory / "in.parquet", {"a": [1.0]})
-    with pytest.raises(ScoringError, match="there is no room in .*; make room, then run this again"):
+    with pytest.raises(ScoringError, match=r"there is no room in .*; make room, then run this again"):
         scored(doubling, file)
     assert sorted(path.name for path in scored.directory.iterdir()) == ["in.parquet"]
 
@@ -412,7 +413,9 @@ def test_rows_that_are_missing_are_noticed(
 def test_a_model_config_that_is_no_object_is_told(doubling: Path, scored: Scoring) -> None:
     from scorer.scoring import load
 
-    with pytest.raises(ScoringError, match="SERVING_MODEL_CONFIG is no JSON object; correct it in model.env"):
+    with pytest.raises(
+        ScoringError, match=r"SERVING_MODEL_CONFIG is no JSON object; correct it in model.env"
+    ):
         load(str(doubling), "[1]")
     assert DOUBLES.inputs is not None
     assert scored.events == []

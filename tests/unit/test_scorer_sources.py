@@ -70,7 +70,7 @@ def test_no_files_and_several_kinds_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_statistics", [True, False])
-def test_the_bounds_of_whole_numbers_are_known(tmp_path: Path, has_statistics: bool) -> None:  # noqa: FBT001
+def test_the_bounds_of_whole_numbers_are_known(tmp_path: Path, has_statistics: bool) -> None:
     columns = {
         "a": pa.array([3, None, 1, 2]),
         "b": [0, 1, 0, 1],
