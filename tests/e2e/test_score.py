@@ -64,7 +64,7 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
 def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Times, and a column with nulls, pass through."""
+    """Bit for bit; times, and a column with nulls, pass through."""
     count = 5_000_000 if stack.model.name == "iris" else 300_000
     some, _ = replayed(stack)
     places = np.random.default_rng(0).integers(0, len(some), count)
