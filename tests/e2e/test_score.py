@@ -36,7 +36,8 @@ def replayed(stack: Stack) -> tuple[pd.DataFrame, list[Any]]:
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, kind: str) -> None:
     rows, answers = replayed(stack)
-    rows["note, or not"] = [None, "a text"] * (len(rows) // 2) + ["x"] * (len(rows) % 2)
+    notes = [None if number % 2 else f"note {number}" for number in range(len(rows))]
+    rows["note, or not"] = notes
     (tmp_path / "in").mkdir()
     for number, some in enumerate((rows[: len(rows) // 2], rows[len(rows) // 2 :])):
         if kind == "parquet":
@@ -49,10 +50,7 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
     assert told.startswith(f"{len(rows)} rows scored with version {champion} of {stack.model.name} in ")
     found = parquet.read_table(output)
     assert found["prediction"].to_pylist() == answers
-    assert (
-        found["note, or not"].to_pylist()
-        == rows["note, or not"].where(rows["note, or not"].notna(), None).tolist()
-    )
+    assert found["note, or not"].to_pylist() == notes
     assert set(found["model_version"].to_pylist()) == {champion}
     manifest = json.loads((output / "_manifest.json").read_text())
     assert (manifest["rows"], manifest["input_files"]) == (len(rows), 2)
@@ -64,7 +62,7 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
 def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Times, and a column with nulls, pass through."""
+    """Bit for bit; times, and a column with nulls, pass through."""
     count = 5_000_000 if stack.model.name == "iris" else 300_000
     some, _ = replayed(stack)
     places = np.random.default_rng(0).integers(0, len(some), count)
