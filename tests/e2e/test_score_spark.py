@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from stack.config import load_config
-from stack.modes import docker_spark, native_spark
+from stack.errors import StackError
+from stack.modes import docker_spark, native_environment, native_spark
 from stack.modes.docker_environment import base_image, base_python
 from stack.modes.engine import find_image
 from stack.wait import wait_until
@@ -88,7 +90,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "native":
         try:
             native_spark.check_java()
-        except Exception as error:
+        except StackError as error:
             can_not_run(str(error))
         started = cluster_of_processes(
             native_spark.prepare(config.home) / "pyspark", sys.executable, directory
@@ -297,12 +299,10 @@ def test_a_python_that_executors_lack_or_that_is_another_is_told(run: Run) -> No
 
 
 def other_python(version: str) -> str | None:
-    """Return the path of a Python of that minor version, as it calls itself; None if there is none."""
-    try:
-        asked = [f"python{version}", "-c", "import sys; print(sys.executable)"]
-        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    """Return the path of a Python of that minor version; None if there is none."""
+    with suppress(StackError):
+        return native_environment._find_python(version)
+    return None
 
 
 @pytest.mark.parametrize("which", ["INPUT", "OUTPUT"])
