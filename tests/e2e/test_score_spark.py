@@ -265,6 +265,7 @@ def test_a_driver_that_is_killed_leaves_no_output_and_the_next_run_is_whole(run:
     run.assert_whole()
 
 
+@pytest.mark.thorough
 def test_a_model_that_fails_is_told_once_without_its_data(run: Run) -> None:
     run.open()
     bad = run.source / "4.parquet"
@@ -276,6 +277,7 @@ def test_a_model_that_fails_is_told_once_without_its_data(run: Run) -> None:
     assert "4242" not in told
 
 
+@pytest.mark.thorough
 def test_a_wrong_secret_is_told_before_spark_gives_up(run: Run, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.conf"
     wrong.write_text(run.site.cluster.properties.read_text().replace(run.site.cluster.secret, "0" * 32))
@@ -284,6 +286,7 @@ def test_a_wrong_secret_is_told_before_spark_gives_up(run: Run, tmp_path: Path) 
         assert f"{run.site.cluster.master} refuses the application: it asks for another secret" in told
 
 
+@pytest.mark.thorough
 def test_a_python_that_executors_lack_or_that_is_another_is_told(run: Run) -> None:
     cluster = run.site.cluster
     told = run.site.refused(run.source, run.output, *cluster.options(), "--python", "no-such-python")
@@ -305,6 +308,7 @@ def other_python() -> str | None:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("which", ["INPUT", "OUTPUT"])
 def test_what_the_machines_do_not_share_is_told(run: Run, tmp_path: Path, which: str) -> None:
     if run.site.stack.mode == "native":
