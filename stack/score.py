@@ -138,7 +138,11 @@ def _in_a_child(function: Callable[[], Fetched]) -> Fetched:
     except EOFError:
         child.join()
         raise StackError(f"fetching the model {ended_text(child.exitcode or 0)}; run this again") from None
-    child.join()
+    except KeyboardInterrupt:
+        child.terminate()
+        raise
+    finally:
+        child.join()
     if isinstance(found, Fetched):
         return found
     raise found
@@ -151,7 +155,8 @@ def _send(connection: Connection, function: Callable[[], Fetched]) -> None:
         found = StackError(str(error))
     except KeyboardInterrupt:
         found = KeyboardInterrupt()
-    connection.send(found)
+    with suppress(BrokenPipeError):  # nobody waits for it any more
+        connection.send(found)
 
 
 @contextmanager

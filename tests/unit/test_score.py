@@ -61,14 +61,15 @@ def test_the_directory_that_holds_all_of_the_input_is_known(tmp_path: Path, patt
     assert found == (tmp_path if read == "no/.." else tmp_path / read)
 
 
-def test_a_container_that_scores_reaches_nothing_and_writes_only_beside_the_output() -> None:
-    paths = ScoredPaths("/data/a,b/*.parquet", Path("/results/out"))
-    command = scoring_command(
-        replace(CONFIG, model_environment={"KEY": "secret"}), "it-base", "7:8", Path("/model"), paths
-    )
+def test_a_container_that_scores_reaches_nothing_and_writes_only_beside_the_output(tmp_path: Path) -> None:
+    data = tmp_path / "a,b"
+    data.mkdir()
+    config = replace(CONFIG, model_environment={"KEY": "secret"})
+    paths = ScoredPaths(f"{data}/*.parquet", Path("/results/out"))
+    command = scoring_command(config, "it-base", "7:8", Path("/model"), paths)
     assert {"--network=none", "--cap-drop=ALL", "--read-only", "--user=7:8", "--env=KEY"} <= set(command)
     assert [option for option in command if option.startswith("--mount")] == [
-        '--mount="type=bind","source=/data","target=/data","readonly"',
+        f'--mount="type=bind","source={data}","target={data}","readonly"',
         '--mount="type=bind","source=/results","target=/results"',
         '--mount="type=bind","source=/model","target=/opt/ml/model","readonly"',
         f'--mount="type=bind","source={CHECKOUT}/serving","target=/opt/scorer","readonly"',
@@ -99,8 +100,9 @@ def test_what_a_child_raises_is_raised_here(error: BaseException) -> None:
     def fail() -> Fetched:
         raise error
 
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(type(error)) as raised:
         _in_a_child(fail)
+    assert str(raised.value) == str(error)
 
 
 def test_a_child_returns_what_it_found_and_its_death_is_told(tmp_path: Path) -> None:
