@@ -31,8 +31,8 @@ _REFUSED = (
 )
 _FAILED = (
     _Cause(
-        r"\((?P<host>[^\s()]+) executor \S+\): .*No module named 'scorer'",
-        "the executor on {host} does not see the directory of OUTPUT; all machines must see it under the same"
+        r"No module named 'scorer'",
+        "an executor does not see the directory of OUTPUT; all machines must see it under the same"
         " path: put OUTPUT on a file system that they share",
     ),
     _Cause(
