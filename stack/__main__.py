@@ -135,6 +135,27 @@ def _predict(arguments: argparse.Namespace) -> None:
     print(predict(config.serving_url, file, config.server_timeout))
 
 
+def _score(arguments: argparse.Namespace) -> None:
+    """Score the rows of Parquet or CSV files with the champion, into a directory of Parquet files.
+
+    OUTPUT holds all columns of INPUT, `prediction` or the columns that the model answers with, `model_name` and
+    `model_version`. It appears when all is scored.
+    """
+    from stack.score import Wish, score
+
+    spark = None
+    score(
+        Wish(
+            input=os.path.abspath(arguments.started_in / arguments.input),  # noqa: PTH100 - it may be a glob
+            output=Path(os.path.abspath(arguments.started_in / arguments.output)),  # noqa: PTH100
+            version=arguments.version,
+            workers=arguments.workers,
+            spark=spark,
+        ),
+        arguments.mode,
+    )
+
+
 def _infer(arguments: argparse.Namespace) -> None:
     """Load the model of a run from the tracking server, and print its predictions for example.json."""
     from stack.run import infer
@@ -162,6 +183,12 @@ def _vendor(arguments: argparse.Namespace) -> None:
     from stack.vendor import collect
 
     collect(arguments.platform)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, found {text!r}")
+    return int(text)
 
 
 class _Verbs:
@@ -225,6 +252,13 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
+    score = verbs.add(_score, mode=running)
+    files = "a file, a directory, or a glob in quotes, of Parquet or CSV files"
+    score.add_argument("input", metavar="INPUT", help=files)
+    score.add_argument("output", metavar="OUTPUT", help="a directory, which must not exist yet")
+    score.add_argument("--version", metavar="N", help="score with this version; default: the champion")
+    score.add_argument("--workers", metavar="N", type=_count, help="so many processes; default: one for each CPU")
+    score.add_argument("--started-in", metavar="DIR", type=Path, default=Path(), help=argparse.SUPPRESS)
     verbs.add(_doctor, mode="Default: both modes; a missing Docker is no error.")
     vendor = verbs.add(_vendor)
     whose = (

@@ -1,6 +1,21 @@
-"""Notice that the process was asked to stop, and stop between two steps only."""
+"""Notice that the process was asked to stop: between two steps only, or at once."""
 
 import signal
+from typing import NoReturn
+
+_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupted_once() -> None:
+    """Let KeyboardInterrupt be raised when the process is asked to stop, once: what is cleaned up then is not."""
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in _ASKING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in _ASKING:
+        signal.signal(number, interrupt)
 
 
 class Interruption:
@@ -9,7 +24,7 @@ class Interruption:
     def __init__(self) -> None:
         """Catch the signals from now on, so that a second one does not interrupt the stop."""
         self.received = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _ASKING:
             signal.signal(number, self._receive)
 
     def _receive(self, *_: object) -> None:

@@ -2,17 +2,10 @@
 
 import gc
 import logging
-import sys
-import threading
-from contextlib import suppress
-from pathlib import Path
-
-from mlflow.pyfunc import load_model
 
 from model_server.app import Application
+from model_server.model_files import load_and_look
 from model_server.settings import Settings
-
-_DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 _logger = logging.getLogger("model_server")
 
@@ -34,13 +27,9 @@ def load(settings: Settings) -> Application:
 
     """
     try:
-        before = _kept_open()
-        # Without its warnings: looking for them takes half a second, and the bake has checked the packages.
-        model = load_model(settings.model_path, suppress_warnings=True, model_config=settings.model_config)
-        if settings.preload is None and _kept_open() - before:
-            gc.collect()  # what is garbage is closed; it takes a tenth of a second, so not at each start
-            if kept := _kept_open() - before:
-                raise KeptOpenError(", ".join(sorted(kept)))
+        model, kept = load_and_look(settings.model_path, settings.model_config)
+        if settings.preload is None and kept:
+            raise KeptOpenError(", ".join(sorted(kept)))
         application = Application(model, settings)
     except KeptOpenError:
         raise
@@ -56,15 +45,3 @@ def load(settings: Settings) -> Application:
     gc.enable()
     return application
 
-
-def _kept_open() -> set[str]:
-    """Name the threads and the open files of this process, sockets and pipes included.
-
-    A fork does not copy a thread, so what waits for it hangs. It shares files, sockets and connections to
-    databases, so that two processes read each other's bytes.
-    """
-    found = {f"the thread {thread.name}" for thread in threading.enumerate()}
-    for descriptor in _DESCRIPTORS.iterdir():
-        with suppress(OSError):  # the one by which they are listed
-            found.add(f"the file {descriptor.readlink()}")
-    return found

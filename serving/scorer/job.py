@@ -1,6 +1,10 @@
 """What is to be scored, as it goes to each process that scores, on this machine or on a cluster."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+OnRows = Callable[[int], object]
+"""Is told how many more rows are scored."""
 
 
 class ScoringError(Exception):
@@ -12,7 +16,7 @@ class Part:
     """Some rows of one file, which one process scores, into one file.
 
     Of a Parquet file, these are some ``row_groups``; of a CSV file, the bytes from ``start`` to ``end``, which are
-    whole records without the header. ``keys`` are the columns that stand in directory names (key=value).
+    whole records without the header. Compressed, it is one part, and ``start`` counts the bytes that are in it.
     """
 
     number: int
@@ -20,7 +24,6 @@ class Part:
     row_groups: tuple[int, ...] = ()
     start: int = 0
     end: int = 0
-    keys: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,18 @@ class Written:
 class Job:
     """How each part is scored.
 
-    ``model`` is the directory of the model's files, ``directory`` the one in which parts are written. ``columns``
-    are those of the input, in order, and ``schema`` is the schema of the output, both as serialized Arrow schemas.
+    ``model`` is the directory of the model's files, ``directory`` the one in which parts are written. There are
+    three schemas, as serialized by Arrow: ``columns`` are those of the input, ``given`` those that the model is
+    given, with the types that it gets, and ``schema`` is that of the output; its first columns are the input's.
+    ``model_config`` replaces values of the model's own, as JSON.
     """
 
     model: str
     directory: str
     model_name: str
     model_version: str
-    columns: bytes
-    schema: bytes = field(repr=False)
+    columns: bytes = field(repr=False)
+    given: bytes = field(repr=False)
+    schema: bytes = field(default=b"", repr=False)
+    model_config: str = "{}"
     batch_rows: int = 65_536

@@ -42,7 +42,7 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, Served, Service, nothing
+from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -53,6 +53,8 @@ _STARTED_TOGETHER = timedelta(seconds=5)
 _LAST_SERVED = "live"
 # Where build-docker puts the model in an image.
 _MODEL = "/opt/ml/model"
+# In a container that scores: the checkout's serving/, and what can be written besides OUTPUT.
+_SCORER, _SCRATCH = "/opt/scorer", "/opt/scratch"
 
 
 def image(config: Config, version: str) -> str:
@@ -113,6 +115,41 @@ def answering_command(config: Config, on: str) -> list[str]:
     own = (f"--env={name}" for name in config.model_environment)
     name, model = f"--name={answering_name(config)}", answer_command("python", _MODEL)
     return ["docker", "create", "--interactive", *confined, *bounded, *own, name, on, *model]
+
+
+def scoring_user(security_options: str) -> str:
+    """Name the user whose files a container writes as ours; a rootless engine's root is who runs that engine."""
+    return "0:0" if "rootless" in security_options else f"{os.getuid()}:{os.getgid()}"
+
+
+def scoring_command(config: Config, on: str, user: str, model: Path, paths: ScoredPaths) -> list[str]:
+    """Build the command line that scores in a container on an image.
+
+    The directories of INPUT and OUTPUT have the same paths there. What lies in /tmp may be among them, so
+    temporary files have a place of their own.
+    """
+    network = "bridge" if config.serving_network == "open" else "none"
+    confined = (f"--network={network}", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--read-only")
+    bounded = ("--pids-limit=4096", "--log-driver=none", "--pull=never", "--init")
+    owner = (f"--user={user}", "--userns=host")
+    read, written = paths.read, paths.output.parent
+    mounts = {read: (read, True), written: (written, False)}
+    mounts |= {Path(_MODEL): (model, True), Path(_SCORER): (CHECKOUT / "serving", True)}
+    bound = [_mount(source, target, is_readonly) for target, (source, is_readonly) in mounts.items()]
+    own = [f"--env={name}" for name in config.model_environment]
+    places = [f"--env={name}={_SCRATCH}" for name in ("HOME", "TMPDIR")]
+    return [
+        *("docker", "run", "--rm", "--interactive", *confined, *bounded, *owner, *bound),
+        *(f"--tmpfs={_SCRATCH}:exec,mode=1777", *own, *places, f"--env=PYTHONPATH={_SCORER}"),
+        *("--workdir=/", "--entrypoint=python", on, "-P", "-m", "scorer"),
+    ]
+
+
+def _mount(source: Path, target: Path, is_readonly: bool) -> str:  # noqa: FBT001
+    fields = ["type=bind", f"source={source}", f"target={target}", *(["readonly"] if is_readonly else [])]
+    # Docker reads it as CSV.
+    quoted = ('"' + field.replace('"', '""') + '"' for field in fields)
+    return f"--mount={','.join(quoted)}"
 
 
 def compose_environment(config: Config, version: str, image_id: str = "") -> dict[str, str]:
@@ -189,6 +226,13 @@ class Docker:
             )
         finally:
             self._remove(name)
+
+    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:
+        """Return how the scorer is started: as a container, which ends with its standard input."""
+        let_all_read(model)
+        user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
+        command = scoring_command(self.config, self._below(environment), user, model, paths)
+        return Scorer(command, {**os.environ, **self.config.model_environment}, _MODEL)
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:
         """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from glob import has_magic
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +39,33 @@ class Service:
     is_up: bool
     state: str
     since: datetime | None
+
+
+@dataclass(frozen=True)
+class ScoredPaths:
+    """What a scorer reads and writes: INPUT, which may be a glob, and OUTPUT; both absolute."""
+
+    input: str
+    output: Path
+
+    @property
+    def read(self) -> Path:
+        """The directory that holds all files of INPUT."""
+        found = Path(self.input)
+        if found.is_dir():
+            return found
+        while has_magic(found.name) or has_magic(str(found.parent)):
+            found = found.parent
+        return found if found.is_dir() else found.parent
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How a scorer is started: its command line and environment, and where it finds the model's files."""
+
+    command: list[str]
+    environment: dict[str, str]
+    model: str
 
 
 class Mode(Protocol):
@@ -94,6 +122,9 @@ class Mode(Protocol):
             StackError: if it fails or takes too long, with the end of what it wrote.
 
         """
+
+    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:
+        """Return how the scorer is started for the model in a directory; the environment is prepared."""
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:
         """Bake a version of these files, which may be moved; do not touch what is served.

@@ -21,7 +21,7 @@ from stack.errors import LockedError, StackError
 from stack.modes import model_servers, native_environment
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
@@ -87,6 +87,16 @@ class Native:
                 timeout=self.config.server_timeout,
                 on_wait=on_wait,
             )
+
+    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:  # noqa: ARG002
+        """Return how the scorer is started: as a process of the environment's Python."""
+        own = {**self.config.model_environment, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        python = self._python(environment.key if environment else "")
+        return Scorer(
+            [python, "-P", "-m", "scorer"],
+            part_environment(os.environ, **own, PYTHONPATH=str(MODEL_SERVER)),
+            str(model),
+        )
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:
         """Put the version's files into their place, and beside them the key of its environment, if any."""

@@ -17,7 +17,7 @@ from stack.vendor import PLATFORMS as KNOWN_PLATFORMS
 PARTS = {
     "tracking": {"tracking", "mlflow_internals", "options", "database"},
     "trainer": {"trainer", "workflow", "custom_code", "iris_classifier", "train", "infer"},
-    "serving": {"serving", "model_server"},
+    "serving": {"serving", "model_server", "scorer"},
     "stack": {"stack"},
 }
 FLOORS = (
@@ -31,7 +31,7 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.vendor", "stack.run"),
+    ("stack.doctor", "stack.vendor", "stack.run", "stack.score"),
     ("stack.__main__",),
 )
 

@@ -1,0 +1,47 @@
+"""Score files by a model: `python -m scorer`. The job comes as a line of JSON on stdin; events go to stdout.
+
+``{"rows": all rows or null}`` once, ``{"done": more rows}`` as they are scored, ``{"note": "..."}``, at the end
+``{"manifest": {...}}`` or ``{"error": "one sentence"}``. If stdin ends before, so does all of this.
+"""
+
+import os
+import sys
+import traceback
+from typing import IO
+
+from scorer.caller import CallerGoneError, read_request, take_stdout, tell
+from scorer.job import ScoringError
+
+
+def main() -> int:
+    """Do one job; return the exit status."""
+    events = take_stdout()
+    try:
+        request = read_request()
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+        from scorer.run import run
+
+        tell(events, manifest=run(request, events))
+    except CallerGoneError:
+        return 1
+    except ScoringError as error:
+        return _failed(events, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return _failed(events, f"scoring failed ({type(error).__name__}, see above)")
+    return 0
+
+
+def _failed(events: IO[str], why: str) -> int:
+    try:
+        tell(events, error=why)
+    except CallerGoneError:
+        pass
+    return 1
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # the model may have left threads that would go on

@@ -1,0 +1,107 @@
+"""What a model answers to a batch, as columns of Arrow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from mlflow.types import Schema
+
+from scorer.columns import PREDICTION, TYPES
+from scorer.job import ScoringError
+
+
+def as_columns(predictions: Any, rows: int) -> dict[str, pa.Array]:  # noqa: ANN401 - whatever a model answers
+    """Return the columns of an answer to so many rows: ``prediction``, or those of a table.
+
+    None stays null, and NaN stays NaN.
+
+    Raises:
+        ScoringError: if it is no table, array or list with an answer for each row.
+
+    """
+    if isinstance(predictions, pd.DataFrame):
+        named = {str(name): predictions.iloc[:, place] for place, name in enumerate(predictions.columns)}
+        if len(named) < predictions.shape[1]:
+            raise ScoringError("the model answers with two columns of one name; correct the model")
+    elif isinstance(predictions, Mapping):
+        named = {str(name): values for name, values in predictions.items()}
+    else:
+        named = {PREDICTION: predictions}
+    found = {}
+    for name, values in named.items():
+        try:
+            column = _as_array(values)
+        except (TypeError, ValueError, pa.ArrowException) as error:
+            raise ScoringError(
+                f"the model's answers for {name!r} are no column ({type(values).__name__} of mixed or unknown types);"
+                " correct the model"
+            ) from error
+        if len(column) != rows:
+            raise ScoringError(f"the model gives {len(column)} answers to {rows} rows; correct the model")
+        found[name] = column
+    return found
+
+
+def _as_array(values: Any) -> pa.Array:  # noqa: ANN401
+    if isinstance(values, pd.Series):
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(values.cat.categories.dtype)
+        if values.dtype != object and not isinstance(values.dtype, np.dtype):
+            found = pa.array(values)
+            return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        values = values.to_numpy()
+    if hasattr(values, "toarray"):  # a sparse matrix
+        values = values.toarray()
+    if isinstance(values, np.ndarray) and values.ndim == 0:
+        raise TypeError
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        inner = _as_array(values.reshape(-1))
+        for size in reversed(values.shape[1:]):
+            inner = pa.ListArray.from_arrays(np.arange(0, len(inner) + 1, size, dtype=np.int32), inner)
+        return inner
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return pa.array(values)
+    if isinstance(values, (str, bytes)):
+        raise TypeError
+    values = list(values)
+    try:
+        return pa.array(values, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # texts with NaN for what is missing
+        return pa.array(values, from_pandas=True)
+
+
+def output_types(found: Mapping[str, pa.Array], outputs: Schema | None) -> dict[str, pa.DataType]:
+    """Return the type of each column of the output, by the first answers and by the signature.
+
+    The signature decides where the answers do not show it: all are None, or whole numbers stand for floats.
+    """
+    declared = declared_types(outputs)
+    if len(declared) == len(found) == 1:
+        declared = dict(zip(found, declared.values(), strict=True))
+    return {name: _wider(column.type, declared.get(name)) for name, column in found.items()}
+
+
+def declared_types(outputs: Schema | None) -> dict[str, pa.DataType]:
+    """Return the columns that the signature says, where each is a scalar."""
+    if outputs is None or outputs.is_tensor_spec() or any(of.type not in TYPES for of in outputs.inputs):
+        return {}
+    if len(outputs.inputs) == 1 and not outputs.has_input_names():
+        return {PREDICTION: TYPES[outputs.inputs[0].type]}
+    return {name: TYPES[of.type] for name, of in zip(outputs.input_names(), outputs.inputs, strict=True)}
+
+
+def _wider(found: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
+    if declared is None:
+        return found
+    if pa.types.is_null(found):
+        return declared
+    try:
+        both = pa.unify_schemas(
+            [pa.schema([("it", found)]), pa.schema([("it", declared)])], promote_options="permissive"
+        )
+    except pa.ArrowException:
+        return found
+    is_number = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (found, declared))
+    return declared if is_number and both.field("it").type == declared else found

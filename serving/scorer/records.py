@@ -1,0 +1,44 @@
+"""Where a record of CSV ends: at a newline outside of quotes."""
+
+import numpy as np
+
+_QUOTE, _NEWLINE = b'"'[0], b"\n"[0]
+_BEFORE_QUOTED = np.frombuffer(b',\n\r"', np.uint8)
+
+
+def end_of_record(data: bytes) -> int:
+    """Return how many bytes the first record has, which may have newlines in quotes."""
+    at = -1
+    while (at := data.find(b"\n", at + 1)) >= 0:
+        if data.count(b'"', 0, at) % 2 == 0:
+            return at + 1
+    return len(data)
+
+
+class Scan:
+    """Finds ends of records in a file that is read chunk by chunk, by whether the quotes before are even.
+
+    In a file where a quote stands inside a field that is not quoted, that says nothing: ``is_sure`` is false then.
+    """
+
+    def __init__(self) -> None:
+        """Start at the beginning of a record."""
+        self.is_sure = True
+        self._is_quoted = False
+        self._last = _NEWLINE
+
+    def last_end(self, chunk: bytes) -> int | None:
+        """Go on by a chunk; return the number of bytes up to the last end of a record in it, None if there is none."""
+        if b'"' not in chunk:
+            self._last = chunk[-1]
+            return None if self._is_quoted else chunk.rfind(b"\n") + 1 or None
+        data = np.frombuffer(chunk, np.uint8)
+        quotes = np.flatnonzero(data == _QUOTE)
+        opening = quotes[int(self._is_quoted) :: 2]
+        before = np.where(opening > 0, data[opening - 1], self._last)
+        self.is_sure = self.is_sure and bool(np.isin(before, _BEFORE_QUOTED).all())
+        newlines = np.flatnonzero(data == _NEWLINE)
+        outside = newlines[(np.searchsorted(quotes, newlines) + self._is_quoted) % 2 == 0]
+        self._is_quoted ^= bool(len(quotes) % 2)
+        self._last = chunk[-1]
+        return int(outside[-1]) + 1 if len(outside) else None

@@ -1,0 +1,144 @@
+"""Score a part: read it, ask the model, write the answers beside the columns of the input, in batches."""
+
+import errno
+import gc
+import json
+import os
+import traceback
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from mlflow.exceptions import MlflowException
+from mlflow.models import validate_schema
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import Schema
+from model_server.model_files import load_and_look
+from pyarrow import parquet
+
+from scorer.answers import as_columns
+from scorer.columns import ADDED
+from scorer.job import Job, OnRows, Part, ScoringError, Written
+from scorer.reading import batches
+
+# Of the quick codecs, the one with small files; see docs/measured.md.
+_COMPRESSION = "snappy"
+
+
+@cache
+def load(path: str, config: str) -> tuple[PyFuncModel, frozenset[str]]:
+    """Load the model, once in a process; also return what it keeps open that a fork would break.
+
+    Raises:
+        ScoringError: if it can't be loaded.
+
+    """
+    try:
+        values = dict(json.loads(config))
+    except (TypeError, ValueError):
+        raise ScoringError("SERVING_MODEL_CONFIG is no JSON object; correct it in model.env") from None
+    try:
+        model, kept_open = load_and_look(path, values)
+    except Exception as error:
+        traceback.print_exc()
+        raise ScoringError(f"the model can't be loaded ({type(error).__name__}, see above)") from error
+    gc.collect()
+    gc.freeze()
+    return model, kept_open
+
+
+def score_part(job: Job, part: Part, on_rows: OnRows = lambda _: None) -> Written:
+    """Score a part, and write it into a file of the job's directory; the file is complete when this returns.
+
+    Each attempt has a file of its own, so that one who is late, or is tried again, does no harm.
+
+    Raises:
+        ScoringError: if the file can't be read, the model fails, or there is no room.
+
+    """
+    schema = pa.ipc.read_schema(pa.BufferReader(job.schema))
+    name, rows = f"{part.number:05d}-{uuid.uuid4().hex}.parquet", 0
+    try:
+        with parquet.ParquetWriter(Path(job.directory, name), schema, compression=_COMPRESSION) as writer:
+            for batch in batches(job, part):
+                writer.write_batch(_scored(job, part, batch, schema, rows))
+                rows += batch.num_rows
+                on_rows(batch.num_rows)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScoringError(f"there is no room in {Path(job.directory).parent}; make room, then run this again") from error
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ScoringError(f"can't write into {job.directory}: {why}; make that possible, or choose another OUTPUT") from error
+    return Written(part.number, name, rows)
+
+
+def first_answers(job: Job, part: Part) -> dict[str, pa.DataType]:
+    """Return the columns, with their types, of the model's answer to the first rows of a part."""
+    batch = next(batches(job, part), None)
+    if batch is None:
+        return {}
+    return {name: column for name, column in answered(job, part, batch.slice(0, 1000), 0).items()}
+
+
+def answered(job: Job, part: Part, batch: pa.RecordBatch, before: int) -> dict[str, pa.Array]:
+    """Return the model's answer to a batch; ``before`` is the number of rows of the part before it."""
+    model, _ = load(job.model, job.model_config)
+    given = pa.ipc.read_schema(pa.BufferReader(job.given))
+    rows = pa.Table.from_batches([batch]).select(given.names).cast(given).to_pandas(use_threads=False)
+    try:
+        predictions = model.predict(rows)
+    except BaseException as error:  # sys.exit, too
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise ScoringError(_failure(model, part, rows, before, error)) from error
+    return as_columns(predictions, batch.num_rows)
+
+
+def _failure(model: PyFuncModel, part: Part, rows: pd.DataFrame, before: int, error: BaseException) -> str:
+    """Say on which rows the model failed, and where; whatever it says itself may hold data."""
+    which = f"rows {before + 1} to {before + len(rows)}"
+    where = f"{part.file}" if not part.number else f"part {part.number} of the input, in {part.file}"
+    if isinstance(error, MlflowException) and (column := _refused_column(model.metadata.get_input_schema(), rows)):
+        return f"column {column!r} has values in {which} of {where} that the model's signature refuses; correct them"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    at = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+    return f"the model fails on {which} of {where}: {at}; try it on these rows, then correct the model or the rows"
+
+
+def _refused_column(schema: Schema | None, rows: pd.DataFrame) -> str:
+    """Name the first column of a batch that MLflow refuses."""
+    for spec in schema.inputs if schema is not None and schema.has_input_names() else ():
+        try:
+            if spec.name in rows and not schema.is_tensor_spec():
+                validate_schema(rows[[spec.name]], Schema([spec]))
+        except MlflowException:
+            return str(spec.name)
+    return ""
+
+
+def _scored(job: Job, part: Part, batch: pa.RecordBatch, schema: pa.Schema, before: int) -> pa.RecordBatch:
+    """Return a batch of the output."""
+    found = answered(job, part, batch, before)
+    names = schema.names[batch.num_columns : -len(ADDED)]
+    if set(found) != set(names):
+        raise ScoringError(f"the model answers with other columns to some rows: expected {', '.join(names)}, found {', '.join(found)}; correct the model")
+    columns = list(batch.columns)
+    for name in names:
+        wanted = schema.field(name).type
+        try:
+            columns.append(found[name].cast(wanted))
+        except pa.ArrowException:
+            raise ScoringError(
+                f"the model's answers for {name!r} change their type: {wanted} for the first rows, then"
+                f" {found[name].type}; log the model with a signature that says it"
+            ) from None
+    columns += [_repeated(text, batch.num_rows) for text in (job.model_name, job.model_version)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _repeated(text: str, rows: int) -> pa.DictionaryArray:
+    indices: Any = pa.repeat(pa.scalar(0, pa.int8()), rows)
+    return pa.DictionaryArray.from_arrays(indices, pa.array([text]))
