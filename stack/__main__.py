@@ -138,8 +138,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     """Score the rows of Parquet or CSV files with the champion, into a directory of Parquet files.
 
-    OUTPUT holds all columns of INPUT, `prediction` or the columns that the model answers with, `model_name` and
-    `model_version`. It appears when all is scored.
+    OUTPUT holds all columns of INPUT, and `prediction`, or the columns that the model answers with,
+    `model_name` and `model_version`. It appears when all rows are scored.
     """
     from stack.score import Wish, score
 
@@ -257,7 +257,9 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("input", metavar="INPUT", help=files)
     score.add_argument("output", metavar="OUTPUT", help="a directory, which must not exist yet")
     score.add_argument("--version", metavar="N", help="score with this version; default: the champion")
-    score.add_argument("--workers", metavar="N", type=_count, help="so many processes; default: one for each CPU")
+    score.add_argument(
+        "--workers", metavar="N", type=_count, help="so many processes; default: one for each CPU"
+    )
     score.add_argument("--started-in", metavar="DIR", type=Path, default=Path(), help=argparse.SUPPRESS)
     verbs.add(_doctor, mode="Default: both modes; a missing Docker is no error.")
     vendor = verbs.add(_vendor)

@@ -7,7 +7,7 @@ _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupted_once() -> None:
-    """Let KeyboardInterrupt be raised when the process is asked to stop, once: what is cleaned up then is not."""
+    """Raise KeyboardInterrupt when the process is asked to stop, but only once: then it cleans up."""
 
     def interrupt(*_: object) -> NoReturn:
         for number in _ASKING:

@@ -32,7 +32,7 @@ _ENDED_WITHIN = 20  # seconds
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user wants scored; paths are absolute. ``spark`` holds what the scorer is told of a cluster."""
+    """What the user wants scored; paths are absolute. ``spark`` is what the scorer is told of a cluster."""
 
     input: str
     output: Path
@@ -105,7 +105,7 @@ def _fetch(config: Config, mode: Mode, version: str | None, directory: Path) -> 
             version = registry.aliases().get("champion")
             if version is None:
                 raise StackError(
-                    f"{config.model_name} has no champion; deploy one, or name a version: ./scripts/score --version N"
+                    f"{config.model_name} has no champion; run ./scripts/deploy, or name a version by --version"
                 )
         found = registry.version(version)
         model = registry.fetch(version, directory)
@@ -118,7 +118,7 @@ def _fetch(config: Config, mode: Mode, version: str | None, directory: Path) -> 
 
 
 def _in_a_child(function: Callable[[], Fetched]) -> Fetched:
-    """Return what the function returns in a child process, whose memory is free again when it ends: it imports MLflow."""
+    """Return what the function returns in a child process: it imports MLflow, whose memory is free then."""
     context = multiprocessing.get_context("fork")
     ours, its = context.Pipe(duplex=False)
     child = context.Process(target=_send, args=(its, function))
@@ -163,7 +163,7 @@ def scratch(home: Path) -> Iterator[Path]:
 
 
 def _run(scorer: Scorer, request: dict[str, Any]) -> dict[str, Any]:
-    """Run the scorer, and show how far it is; return the manifest. When its standard input ends, so does it."""
+    """Run the scorer, and show how far it is; return the manifest. It ends when its standard input does."""
     process = subprocess.Popen(
         scorer.command,
         env=scorer.environment,

@@ -44,4 +44,3 @@ def load(settings: Settings) -> Application:
     gc.set_threshold(50_000, 20, 100)
     gc.enable()
     return application
-

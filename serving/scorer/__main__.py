@@ -1,12 +1,14 @@
-"""Score files by a model: `python -m scorer`. The job comes as a line of JSON on stdin; events go to stdout.
+"""Score files by a model: `python -m scorer`. The job is a line of JSON on stdin; events go to stdout.
 
-``{"rows": all rows or null}`` once, ``{"done": more rows}`` as they are scored, ``{"note": "..."}``, at the end
-``{"manifest": {...}}`` or ``{"error": "one sentence"}``. If stdin ends before, so does all of this.
+Once ``{"rows": all rows or null}``, then ``{"done": more rows}`` as they are scored, and ``{"note":
+"..."}``; at the end ``{"manifest": {...}}`` or ``{"error": "one sentence"}``. If stdin ends before, so does
+all of this.
 """
 
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import IO
 
 from scorer.caller import CallerGoneError, read_request, take_stdout, tell
@@ -34,10 +36,8 @@ def main() -> int:
 
 
 def _failed(events: IO[str], why: str) -> int:
-    try:
+    with suppress(CallerGoneError):
         tell(events, error=why)
-    except CallerGoneError:
-        pass
     return 1
 
 

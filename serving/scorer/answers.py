@@ -35,8 +35,8 @@ def as_columns(predictions: Any, rows: int) -> dict[str, pa.Array]:  # noqa: ANN
             column = _as_array(values)
         except (TypeError, ValueError, pa.ArrowException) as error:
             raise ScoringError(
-                f"the model's answers for {name!r} are no column ({type(values).__name__} of mixed or unknown types);"
-                " correct the model"
+                f"the model's answers for {name!r} are no column: expected a list, array or Series with values"
+                f" of one type, found {type(values).__name__}; correct the model"
             ) from error
         if len(column) != rows:
             raise ScoringError(f"the model gives {len(column)} answers to {rows} rows; correct the model")
@@ -85,11 +85,13 @@ def output_types(found: Mapping[str, pa.Array], outputs: Schema | None) -> dict[
 
 def declared_types(outputs: Schema | None) -> dict[str, pa.DataType]:
     """Return the columns that the signature says, where each is a scalar."""
-    if outputs is None or outputs.is_tensor_spec() or any(of.type not in TYPES for of in outputs.inputs):
+    if outputs is None or outputs.is_tensor_spec():
         return {}
-    if len(outputs.inputs) == 1 and not outputs.has_input_names():
-        return {PREDICTION: TYPES[outputs.inputs[0].type]}
-    return {name: TYPES[of.type] for name, of in zip(outputs.input_names(), outputs.inputs, strict=True)}
+    types: list[Any] = [TYPES.get(of.type) for of in outputs.inputs]  # type: ignore[arg-type]
+    if None in types or not (outputs.has_input_names() or len(types) == 1):
+        return {}
+    names = map(str, outputs.input_names()) if outputs.has_input_names() else [PREDICTION]
+    return dict(zip(names, types, strict=True))
 
 
 def _wider(found: pa.DataType, declared: pa.DataType | None) -> pa.DataType:

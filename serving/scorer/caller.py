@@ -1,4 +1,4 @@
-"""The caller of this process: it writes one job to stdin, reads events from stdout, and ends the job by closing stdin."""
+"""The caller of this process: it writes a job to stdin, reads events, and ends the job by closing stdin."""
 
 import json
 import os

@@ -70,7 +70,9 @@ def _check_same(first: Source, other: Source) -> None:
     for one, two in ((first, other), (other, first)):
         for name in one.schema.names:
             if name not in two.schema.names:
-                raise ScoringError(f"{two.file} has no column {name!r}, which {one.file} has; score them apart")
+                raise ScoringError(
+                    f"{two.file} has no column {name!r}, which {one.file} has; score them apart"
+                )
     for field in first.schema:
         found = other.schema.field(field.name).type
         if found != field.type:
@@ -86,8 +88,8 @@ def _given_names(source: Source, schema: Schema | None) -> list[str]:
     if schema is None:
         if is_csv(source.file):
             raise ScoringError(
-                "the model has no signature, so nothing says which columns of CSV hold numbers; use Parquet, or"
-                " log the model with a signature"
+                "the model has no signature, so nothing says which columns of CSV hold numbers; use Parquet,"
+                " or log the model with a signature"
             )
         return names
     if schema.has_input_names():
@@ -99,7 +101,7 @@ def _given_names(source: Source, schema: Schema | None) -> list[str]:
         return names
     if len(names) < len(schema.inputs):
         raise ScoringError(
-            f"{source.file} has {len(names)} columns, and the model requires {len(schema.inputs)}; add the others"
+            f"{source.file} has {len(names)} columns, and the model requires {len(schema.inputs)}; add them"
         )
     return names
 

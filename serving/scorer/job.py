@@ -7,6 +7,10 @@ OnRows = Callable[[int], object]
 """Is told how many more rows are scored."""
 
 
+def ignore(_rows: int) -> None:
+    """Tell nobody."""
+
+
 class ScoringError(Exception):
     """Scoring can't go on: the text says what, why, and what to do next. It holds no data of the user's."""
 
@@ -15,13 +19,15 @@ class ScoringError(Exception):
 class Part:
     """Some rows of one file, which one process scores, into one file.
 
-    Of a Parquet file, these are some ``row_groups``; of a CSV file, the bytes from ``start`` to ``end``, which are
-    whole records without the header. Compressed, it is one part, and ``start`` counts the bytes that are in it.
+    Of a Parquet file, these are some ``row_groups``, with ``first`` rows before them. Of a CSV file, these
+    are the bytes from ``start`` to ``end``: whole records without the header. Compressed, it is one part,
+    without an ``end``, and ``start`` counts the bytes that are in it.
     """
 
     number: int
     file: str
     row_groups: tuple[int, ...] = ()
+    first: int = 0
     start: int = 0
     end: int = 0
 
@@ -39,10 +45,10 @@ class Written:
 class Job:
     """How each part is scored.
 
-    ``model`` is the directory of the model's files, ``directory`` the one in which parts are written. There are
-    three schemas, as serialized by Arrow: ``columns`` are those of the input, ``given`` those that the model is
-    given, with the types that it gets, and ``schema`` is that of the output; its first columns are the input's.
-    ``model_config`` replaces values of the model's own, as JSON.
+    ``model`` is the directory of the model's files, ``directory`` the one in which parts are written. There
+    are three schemas, as serialized by Arrow: ``columns`` are those of the input, ``given`` those that the
+    model is given, with the types that it gets, and ``schema`` is that of the output; its first columns are
+    the input's. ``model_config`` replaces values of the model's own, as JSON.
     """
 
     model: str

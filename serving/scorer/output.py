@@ -33,7 +33,9 @@ def staging(output: Path) -> Iterator[Path]:
         directory.mkdir(exist_ok=True)
         lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise ScoringError(f"can't write into {output.parent}: {error.strerror}; make that possible, or choose another OUTPUT") from error
+        raise ScoringError(
+            f"can't write into {output.parent}: {error.strerror}; correct that, or choose another OUTPUT"
+        ) from error
     try:
         _lock(lock, directory, output)
         _check_absent(output)  # whoever had the lock may have ended well
@@ -70,7 +72,8 @@ def commit(
 ) -> dict[str, Any]:
     """Put what was written into the place of OUTPUT, with a manifest; return that.
 
-    ``written`` has one file for each part; others are removed. ``rows`` is how many the input has, if it says.
+    ``written`` has one file for each part; others are removed. ``rows`` is how many the input has, if it
+    says.
 
     Raises:
         ScoringError: if rows are missing, or OUTPUT has come to exist.
@@ -83,12 +86,15 @@ def commit(
             found += parquet.read_metadata(directory / each.file).num_rows
         except FileNotFoundError:
             raise ScoringError(
-                f"{each.file} is not in {directory}, although it was written; do all machines see that directory?"
+                f"{each.file} was written, but not into {directory} of this machine; choose an OUTPUT that"
+                " all machines see"
             ) from None
         names[each.file] = f"part-{number:05d}.parquet"
     expected = rows if rows is not None else sum(each.rows for each in written)
     if found != expected:
-        raise ScoringError(f"{found} rows were written of {expected}; run this again, on files that nobody writes")
+        raise ScoringError(
+            f"{found} rows were written of {expected}; run this again, on files that nobody writes"
+        )
     for file in list(directory.iterdir()):
         if file.name in names:
             _sync(file.rename(directory / names[file.name]))

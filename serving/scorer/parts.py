@@ -1,12 +1,12 @@
 """The files, cut into parts of about a million rows, which processes score one at a time."""
 
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 from scorer.job import Part
 from scorer.records import Scan
-from scorer.sources import Source, is_csv
+from scorer.sources import Source, is_compressed, is_csv
 
 PART_ROWS = 1_000_000
 PART_BYTES = 32 * 1024 * 1024
@@ -14,7 +14,7 @@ _CHUNK = 4 * 1024 * 1024
 
 
 def parts_of(sources: Sequence[Source]) -> list[Part]:
-    """Return the parts of all files, in order; at least one, so that an empty input gives an output with its columns."""
+    """Return the parts of all files, in order; at least one, so that no rows give an output, too."""
     numbers = count()
     found = [
         part
@@ -27,26 +27,26 @@ def parts_of(sources: Sequence[Source]) -> list[Part]:
 def _parquet_parts(source: Source, numbers: Iterator[int]) -> Iterator[Part]:
     """Yield consecutive row groups until there are enough rows."""
     groups: list[int] = []
-    rows = 0
+    first = rows = 0
     for group, of in enumerate(source.row_groups):
         if groups and rows + of > PART_ROWS:
-            yield Part(next(numbers), source.file, tuple(groups))
-            groups, rows = [], 0
+            yield Part(next(numbers), source.file, tuple(groups), first)
+            first, groups, rows = first + rows, [], 0
         if of:
             groups.append(group)
             rows += of
     if groups:
-        yield Part(next(numbers), source.file, tuple(groups))
+        yield Part(next(numbers), source.file, tuple(groups), first)
 
 
 def _csv_parts(source: Source, numbers: Iterator[int]) -> Iterator[Part]:
     """Yield ranges of bytes that end where a record ends; the file as one, if that is not sure."""
-    if source.file.endswith(".gz"):
+    if is_compressed(source.file):
         yield Part(next(numbers), source.file, start=source.header)
         return
     size = Path(source.file).stat().st_size
     bounds = [source.header, *_cuts(source, size), size]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         if start < end:
             yield Part(next(numbers), source.file, start=start, end=end)
 

@@ -18,7 +18,8 @@ def end_of_record(data: bytes) -> int:
 class Scan:
     """Finds ends of records in a file that is read chunk by chunk, by whether the quotes before are even.
 
-    In a file where a quote stands inside a field that is not quoted, that says nothing: ``is_sure`` is false then.
+    In a file where a quote stands inside a field that is not quoted, that says nothing: ``is_sure`` is
+    false then.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Scan:
         self._last = _NEWLINE
 
     def last_end(self, chunk: bytes) -> int | None:
-        """Go on by a chunk; return the number of bytes up to the last end of a record in it, None if there is none."""
+        """Go on by a chunk; return how many bytes it has up to its last end of a record, None without one."""
         if b'"' not in chunk:
             self._last = chunk[-1]
             return None if self._is_quoted else chunk.rfind(b"\n") + 1 or None

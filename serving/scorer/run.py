@@ -1,25 +1,34 @@
 """One job, from the request to the output in its place."""
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+from mlflow.types import Schema
+from model_server.settings import available_cpus
 
-from scorer.answers import as_columns, declared_types, output_types
+from scorer.answers import declared_types, output_types
 from scorer.caller import check_caller, tell
 from scorer.columns import ADDED, check_columns
-from scorer.job import Job, Part, ScoringError, Written
+from scorer.job import Job, OnRows, Part, ScoringError, Written
 from scorer.output import commit, staging
 from scorer.parts import parts_of
 from scorer.pool import Pool
-from scorer.scoring import first_answers, load
+from scorer.scoring import first_answers, load, score_part
 from scorer.sources import find_sources, is_csv
+
+# What the manifest repeats of the request, by its own names for it.
+_REPEATED = {
+    "model": "model_name",
+    "version": "model_version",
+    "run_id": "run_id",
+    "replay": "replay",
+    "input": "input",
+}
 
 
 def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
@@ -33,8 +42,7 @@ def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
     since, output = time.monotonic(), Path(request["output"])
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    with ExitStack() as stack:
-        directory = stack.enter_context(staging(output))
+    with staging(output) as directory:
         sources = find_sources(request["input"])
         config = request.get("model_config") or "{}"
         model, kept_open = load(request["model"], config)
@@ -51,43 +59,37 @@ def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
             columns=columns.input.serialize().to_pybytes(),
             given=columns.given.serialize().to_pybytes(),
         )
-        pool = stack.enter_context(Pool(forked=not kept_open))
-        job = replace(job, schema=_output_schema(pool, job, parts, columns.input, model.metadata.get_output_schema()))
-        engine = _engine(request, job, parts, pool, events, stack)
-        written = list(engine)
-        if len({each.number for each in written}) != len(parts) or len(written) != len(parts):
+        with Pool(forked=not kept_open) as pool:
+            schema = _output_schema(pool, job, parts[0], columns.input, model.metadata.get_output_schema())
+            job = replace(job, schema=schema)
+            written = list(_written(request, pool, job, parts, lambda more: tell(events, done=more)))
+        if {each.number for each in written} != set(range(len(parts))) or len(written) != len(parts):
             raise ScoringError(f"{len(written)} parts were written of {len(parts)}; run this again")
         check_caller()
-        return commit(directory, output, written, rows, {
-            "model": request["model_name"],
-            "version": request["model_version"],
-            "run_id": request.get("run_id", ""),
-            "replay": request.get("replay", ""),
-            "engine": "spark" if request.get("spark") else "pool",
-            "input": request["input"],
+        manifest = {name: request.get(wanted, "") for name, wanted in _REPEATED.items()} | {
             "input_files": len(sources),
+            "engine": "spark" if request.get("spark") else "pool",
             "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - since, 3),
-        })
+        }
+        return commit(directory, output, written, rows, manifest)
 
 
-def _engine(
-    request: dict[str, Any], job: Job, parts: list[Part], pool: Pool, events: IO[str], stack: ExitStack
+def _written(
+    request: dict[str, Any], pool: Pool, job: Job, parts: list[Part], on_rows: OnRows
 ) -> Iterator[Written]:
-    """Score the parts, here or on Spark; this is the only place that knows of both."""
+    """Score the parts, here or on Spark; nothing else knows which."""
     if request.get("spark"):
-        pool.__exit__()
-        raise ScoringError("Spark is not built in yet")
-    workers = request.get("workers") or len(os.sched_getaffinity(0))
-    return pool.run(job, parts, workers, lambda done: tell(events, done=done))
+        raise ScoringError("Spark is not built in yet; score on this machine")
+    return pool.run(score_part, job, parts, request.get("workers") or available_cpus(), on_rows)
 
 
-def _output_schema(pool: Pool, job: Job, parts: list[Part], columns: pa.Schema, outputs: Any) -> bytes:  # noqa: ANN401
+def _output_schema(pool: Pool, job: Job, part: Part, columns: pa.Schema, outputs: Schema | None) -> bytes:
     """Return the schema of the output, by what the model answers to the first rows."""
-    found = pool.ask(first_answers, job, parts[0])
+    found = pool.ask(first_answers, job, part)
     types = output_types(found, outputs) if found else declared_types(outputs)
     if twice := next((name for name in types if name in columns.names or name in ADDED), None):
-        raise ScoringError(f"the model answers with a column {twice!r}, which the input has, too; rename one")
+        raise ScoringError(f"the model answers with a column {twice!r}, which is there already; rename one")
     text = pa.dictionary(pa.int8(), pa.string())
     fields = [*columns, *types.items(), *((name, text) for name in ADDED)]
     return bytes(pa.schema(fields).serialize().to_pybytes())

@@ -21,11 +21,13 @@ from pyarrow import parquet
 
 from scorer.answers import as_columns
 from scorer.columns import ADDED
-from scorer.job import Job, OnRows, Part, ScoringError, Written
+from scorer.job import Job, OnRows, Part, ScoringError, Written, ignore
 from scorer.reading import batches
+from scorer.sources import is_csv
 
 # Of the quick codecs, the one with small files; see docs/measured.md.
 _COMPRESSION = "snappy"
+_FIRST_ROWS = 1000
 
 
 @cache
@@ -50,7 +52,7 @@ def load(path: str, config: str) -> tuple[PyFuncModel, frozenset[str]]:
     return model, kept_open
 
 
-def score_part(job: Job, part: Part, on_rows: OnRows = lambda _: None) -> Written:
+def score_part(job: Job, part: Part, on_rows: OnRows = ignore) -> Written:
     """Score a part, and write it into a file of the job's directory; the file is complete when this returns.
 
     Each attempt has a file of its own, so that one who is late, or is tried again, does no harm.
@@ -69,18 +71,20 @@ def score_part(job: Job, part: Part, on_rows: OnRows = lambda _: None) -> Writte
                 on_rows(batch.num_rows)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ScoringError(f"there is no room in {Path(job.directory).parent}; make room, then run this again") from error
+            raise ScoringError(
+                f"there is no room in {Path(job.directory).parent}; make room, then run this again"
+            ) from error
         why = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise ScoringError(f"can't write into {job.directory}: {why}; make that possible, or choose another OUTPUT") from error
+        raise ScoringError(
+            f"can't write into {job.directory}: {why}; correct that, or choose another OUTPUT"
+        ) from error
     return Written(part.number, name, rows)
 
 
-def first_answers(job: Job, part: Part) -> dict[str, pa.DataType]:
-    """Return the columns, with their types, of the model's answer to the first rows of a part."""
+def first_answers(job: Job, part: Part, _on_rows: OnRows = ignore) -> dict[str, pa.Array]:
+    """Return the model's answer to the first rows of a part; nothing if it has none."""
     batch = next(batches(job, part), None)
-    if batch is None:
-        return {}
-    return {name: column for name, column in answered(job, part, batch.slice(0, 1000), 0).items()}
+    return {} if batch is None else answered(job, part, batch.slice(0, _FIRST_ROWS), 0)
 
 
 def answered(job: Job, part: Part, batch: pa.RecordBatch, before: int) -> dict[str, pa.Array]:
@@ -99,20 +103,25 @@ def answered(job: Job, part: Part, batch: pa.RecordBatch, before: int) -> dict[s
 
 def _failure(model: PyFuncModel, part: Part, rows: pd.DataFrame, before: int, error: BaseException) -> str:
     """Say on which rows the model failed, and where; whatever it says itself may hold data."""
-    which = f"rows {before + 1} to {before + len(rows)}"
-    where = f"{part.file}" if not part.number else f"part {part.number} of the input, in {part.file}"
-    if isinstance(error, MlflowException) and (column := _refused_column(model.metadata.get_input_schema(), rows)):
-        return f"column {column!r} has values in {which} of {where} that the model's signature refuses; correct them"
+    first = part.first + before + 1
+    which = f"rows {first} to {first + len(rows) - 1} of {part.file}"
+    if is_csv(part.file) and part.number:
+        which += f" after byte {part.start}"
+    schema = model.metadata.get_input_schema()
+    if isinstance(error, MlflowException) and (column := _refused_column(schema, rows)):
+        return f"column {column!r} has a value in {which} that the model's signature refuses; correct it"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     at = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-    return f"the model fails on {which} of {where}: {at}; try it on these rows, then correct the model or the rows"
+    return f"the model fails on {which}: {at}; correct the model or these rows"
 
 
 def _refused_column(schema: Schema | None, rows: pd.DataFrame) -> str:
     """Name the first column of a batch that MLflow refuses."""
-    for spec in schema.inputs if schema is not None and schema.has_input_names() else ():
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return ""
+    for spec in schema.inputs:
         try:
-            if spec.name in rows and not schema.is_tensor_spec():
+            if spec.name in rows:
                 validate_schema(rows[[spec.name]], Schema([spec]))
         except MlflowException:
             return str(spec.name)
@@ -124,7 +133,10 @@ def _scored(job: Job, part: Part, batch: pa.RecordBatch, schema: pa.Schema, befo
     found = answered(job, part, batch, before)
     names = schema.names[batch.num_columns : -len(ADDED)]
     if set(found) != set(names):
-        raise ScoringError(f"the model answers with other columns to some rows: expected {', '.join(names)}, found {', '.join(found)}; correct the model")
+        raise ScoringError(
+            f"the model answers some rows with other columns: expected {', '.join(names)}, found"
+            f" {', '.join(found)}; correct the model"
+        )
     columns = list(batch.columns)
     for name in names:
         wanted = schema.field(name).type

@@ -1,4 +1,4 @@
-"""The files of INPUT, and what each says of itself: the footer of a Parquet file, the header of a CSV file."""
+"""The files of INPUT, and what each says of itself: Parquet in its footer, CSV in its header."""
 
 import csv
 import glob
@@ -6,7 +6,6 @@ import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 from pyarrow import compute, parquet
@@ -32,8 +31,9 @@ class Whole:
 class Source:
     """One file: its columns, and where its rows are.
 
-    ``row_groups`` are the numbers of rows in those of a Parquet file; ``header`` is how many bytes the header of a
-    CSV file has, whose columns all count as text here. ``wholes`` are the columns of whole numbers, by name.
+    ``row_groups`` are the numbers of rows in those of a Parquet file; ``header`` is how many bytes the
+    header of a CSV file has, whose columns all count as text here. ``wholes`` are the columns of whole
+    numbers, by name.
     """
 
     file: str
@@ -43,9 +43,19 @@ class Source:
     wholes: dict[str, Whole] = field(default_factory=dict)
 
 
+def is_hidden(file: str) -> bool:
+    """Whether a file is none of the data, as a manifest or a mark; its name begins with _ or a dot."""
+    return Path(file).name.startswith(("_", "."))
+
+
 def is_csv(file: str) -> bool:
     """Whether a file is CSV, by its name."""
     return file.endswith(_CSV)
+
+
+def is_compressed(file: str) -> bool:
+    """Whether a CSV file is compressed, by its name."""
+    return file.endswith(".gz")
 
 
 def find_sources(pattern: str) -> list[Source]:
@@ -65,20 +75,19 @@ def find_sources(pattern: str) -> list[Source]:
 def _files(pattern: str) -> list[str]:
     path = Path(pattern)
     if path.is_dir():
-        found = sorted(str(each) for each in path.iterdir() if not each.name.startswith(("_", ".")))
+        found = sorted(str(each) for each in path.iterdir() if not is_hidden(each.name))
     elif path.exists():
         found = [pattern]
     else:
-        hidden = ("_", ".")
-        found = sorted(each for each in glob.glob(pattern) if not Path(each).name.startswith(hidden))
+        found = sorted(each for each in glob.glob(pattern) if not is_hidden(each))  # noqa: PTH207 - it is absolute
     if not found:
         what = f"{pattern} holds no files" if path.is_dir() else f"there is no file {pattern}"
         raise ScoringError(f"{what}; name a file, a directory or a glob, of {_KINDS} files")
     for file in found:
         if Path(file).is_dir():
             raise ScoringError(
-                f"{file} is a directory in the input, and directory names are not read as columns; name its files"
-                f" by a glob, such as {path if path.is_dir() else path.parent}/*/*.parquet"
+                f"{file} is a directory, and names of directories are not read as columns; name its files by"
+                f" a glob, such as {path if path.is_dir() else path.parent}/*/*.parquet"
             )
         if not file.endswith(_PARQUET + _CSV):
             raise ScoringError(f"{file} is of no known kind: expected {_KINDS}; leave it out by a glob")
@@ -132,10 +141,10 @@ def _whole(file: parquet.ParquetFile, name: str, place: int) -> Whole:
     return Whole(min(bounds, default=None), max(bounds, default=None), has_nulls)
 
 
-def open_csv(file: str) -> IO[bytes]:
+def open_csv(file: str) -> pa.NativeFile:
     """Open a CSV file, compressed or not."""
-    opened: IO[bytes] = pa.CompressedInputStream(pa.OSFile(file), "gzip") if file.endswith(".gz") else open(file, "rb")  # noqa: SIM115, PTH123
-    return opened
+    opened = pa.OSFile(file)
+    return pa.CompressedInputStream(opened, "gzip") if is_compressed(file) else opened
 
 
 def read_header(file: str) -> tuple[list[str], int]:

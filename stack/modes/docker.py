@@ -118,7 +118,7 @@ def answering_command(config: Config, on: str) -> list[str]:
 
 
 def scoring_user(security_options: str) -> str:
-    """Name the user whose files a container writes as ours; a rootless engine's root is who runs that engine."""
+    """Name the user whose files are ours on this machine; a rootless engine calls that one root."""
     return "0:0" if "rootless" in security_options else f"{os.getuid()}:{os.getgid()}"
 
 
@@ -129,7 +129,12 @@ def scoring_command(config: Config, on: str, user: str, model: Path, paths: Scor
     temporary files have a place of their own.
     """
     network = "bridge" if config.serving_network == "open" else "none"
-    confined = (f"--network={network}", "--cap-drop=ALL", "--security-opt=no-new-privileges:true", "--read-only")
+    confined = (
+        f"--network={network}",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges:true",
+        "--read-only",
+    )
     bounded = ("--pids-limit=4096", "--log-driver=none", "--pull=never", "--init")
     owner = (f"--user={user}", "--userns=host")
     read, written = paths.read, paths.output.parent
@@ -145,7 +150,7 @@ def scoring_command(config: Config, on: str, user: str, model: Path, paths: Scor
     ]
 
 
-def _mount(source: Path, target: Path, is_readonly: bool) -> str:  # noqa: FBT001
+def _mount(source: Path, target: Path, is_readonly: bool) -> str:
     fields = ["type=bind", f"source={source}", f"target={target}", *(["readonly"] if is_readonly else [])]
     # Docker reads it as CSV.
     quoted = ('"' + field.replace('"', '""') + '"' for field in fields)

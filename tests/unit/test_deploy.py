@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from stack.config import load_config
 from stack.errors import StackError, TrackingError
 from stack.modes.environment import Environment
-from stack.modes.mode import Check, Served, Service, nothing
+from stack.modes.mode import Check, Scorer, Served, Service, nothing
 from stack.release.deploy import deploy, rollback_target, serve_last
 from stack.release.registry import Registry
 from stack.release.replay import FailedInsideError, Record
@@ -157,6 +157,9 @@ class FakeMode:
 
     def answer(self, *_args: object) -> str:
         raise AssertionError("a version with held-out rows is checked by these")
+
+    def scorer(self, *_args: object) -> Scorer:
+        raise AssertionError("a deployment scores no files")
 
     def bake(self, version: str, _model: Path, environment: Environment | None) -> None:
         assert environment is None
