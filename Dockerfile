@@ -6,6 +6,8 @@
 ARG PYTHON_IMAGE=python:3.13.9-slim-trixie
 # nginx is what build-docker's entry point starts; libgomp1 is what LightGBM and others need.
 ARG BASE_TOOLS="nginx=1.26.3-3* libgomp1=14.2.0-19*"
+# What runs Spark, on 17 or newer.
+ARG JAVA=openjdk-21-jre-headless=21.0.*
 ARG DOCKER_TOOLS="docker-cli=26.1.5* docker-compose=2.26.1-4* docker-buildx=0.13.1*"
 
 # Where the packages come from. An address may hold a password. The steps below mount the file that holds it, so
@@ -103,6 +105,31 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources && export UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
     && install_environment /uv/bin/uv "$(command -v python)" /needs /opt/pyfunc-stack/packages.txt
+USER 10001:10001
+
+# What Spark's master, workers and driver run on; ./scripts/score --master builds it at its first use. For a model with
+# an environment of its own, that image is `base` here. ./scripts/vendor does not collect Java and Spark.
+FROM base AS score-spark
+ARG DEBIAN_FRONTEND=noninteractive
+ARG JAVA
+USER 0:0
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=secret,id=ca,mode=0444 \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    . /sources/sources.sh && use_image_sources && install_debian score-spark $JAVA
+RUN --mount=type=bind,from=sources,target=/sources \
+    --mount=type=secret,id=ca,mode=0444 \
+    --mount=type=bind,from=uv,source=/uv,target=/uv \
+    --mount=type=bind,source=lock/spark.txt,target=/spark.txt \
+    --mount=type=tmpfs,target=/tmp \
+    --mount=type=cache,target=/root/.cache/uv \
+    . /sources/sources.sh && use_image_sources && export UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
+    && install_spark /uv/bin/uv "$(command -v python)" /spark.txt /opt/spark
+ENV SPARK_HOME=/opt/spark/pyspark \
+    PYTHONPATH=/opt/pyfunc-stack:/opt/spark \
+    PATH=/opt/spark/pyspark/bin:$PATH
 USER 10001:10001
 
 FROM base AS trainer

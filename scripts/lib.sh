@@ -90,6 +90,11 @@ make_environment() {
         install_environment .venv/bin/uv "$2/bin/python" "$3" "$2/packages.txt" && cp lock/quick.pth "$2"/lib/python3.*/site-packages/
 }
 
+# make_spark DIRECTORY: put pyspark there; stack/modes/native_spark.py calls it. vendor/ does not have it.
+make_spark() {
+    use_packages_from && install_spark .venv/bin/uv .venv/bin/python lock/spark.txt "$1"
+}
+
 # use_venv [dev]: make .venv from the lock, or bring it up to date; usually there is nothing to do
 use_venv() {
     local locks=(lock/runtime.txt) wanted installed

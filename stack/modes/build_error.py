@@ -119,6 +119,14 @@ def environment_error(environment: object, how: str, output: str) -> StackError:
     return StackError(f"{told}\n{advice[1]}" if advice else told)
 
 
+def spark_error(how: str, output: str) -> StackError:
+    """Return the error that says that Spark can't be installed, with what uv or Docker has said."""
+    lines = _told(output)[-LOG_LINES:] if output.strip() else [how]
+    advice = _advice(lines, STARTING)
+    told = "\n    ".join(["Spark can't be installed:", *lines])
+    return StackError(f"{told}\n{advice[1]}" if advice else told)
+
+
 def _told(output: str) -> list[str]:
     """Return what the step that failed has printed, without the line that only says that it failed."""
     lines = _failed_step(_CONTROL.sub("", output))

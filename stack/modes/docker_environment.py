@@ -5,7 +5,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import CHECKOUT, Config
@@ -23,6 +24,24 @@ _BASE = "pyfunc-stack.base"
 # As an image's path. In the container of `deploy`, Compose has the user's certificates there.
 _CERTIFICATES = Path("/run/secrets/ca")
 _PACKAGES = "/opt/pyfunc-stack/packages.txt"
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How a build fetches packages: its arguments, its network, and a file with certificates.
+
+    The arguments get their values from the environment of the command: an address may hold a password.
+    """
+
+    arguments: Mapping[str, str]
+    network: str
+    ca: str
+
+    def options(self) -> list[str]:
+        """Return these as options of `docker build`."""
+        # As CSV, so that the path may have a comma.
+        secret = '--secret=id=ca,"src={}"'.format(self.ca.replace('"', '""'))
+        return [secret, f"--network={self.network}", *(f"--build-arg={name}" for name in self.arguments)]
 
 
 def base_image(config: Config) -> str:
@@ -47,10 +66,15 @@ def environment_image(config: Config, key: str) -> str:
     return f"{config.project}-environment:{key}"
 
 
+def spark_image(config: Config) -> str:
+    """Name the image with Spark on the base image; that on an environment's has its key as its tag."""
+    return f"{config.project}-score-spark"
+
+
 def lies_on(image: Image, base: Image) -> bool:
     """Whether a baked image lies on this base image or, with its own environment, was made beside it."""
     if _KEY in image.labels:
-        return image.labels.get(_BASE) == _digest(base)
+        return image.labels.get(_BASE) == digest(base)
     return image.layers[: len(base.layers)] == base.layers
 
 
@@ -65,7 +89,7 @@ def prepare(config: Config, environment: Environment, base: Image, on_wait: Call
     """
     name = environment_image(config, environment.key)
     found = find_image(name)
-    if found is None or found.labels.get(_BASE) != _digest(base):
+    if found is None or found.labels.get(_BASE) != digest(base):
         print(f"making an environment: {environment} (once for these requirements)", flush=True)
         _build(config, environment, base, on_wait)
     options = ("--rm", "--pull=never", "--network=none", "--entrypoint=cat")
@@ -82,6 +106,7 @@ def remove_unused(config: Config) -> None:
         for name, labels in environments.items():
             if labels.get(_KEY) not in used:
                 run(["docker", "image", "rm", name])
+                run(["docker", "image", "rm", f"{spark_image(config)}:{name.rpartition(':')[2]}"])
 
 
 def build_command(
@@ -90,16 +115,10 @@ def build_command(
     base: Image,
     needs: str,
     *,
-    arguments: Iterable[str],
-    network: str,
-    ca: str,
+    fetching: Fetching,
 ) -> list[str]:
-    """Build the command line that makes the image; ``needs`` is the directory of what it needs.
-
-    The ``network`` is that of the build, ``ca`` a file with certificates. The ``arguments`` get their values
-    from the environment of the command: an address may hold a password.
-    """
-    labels = {_KEY: environment.key, _BASE: _digest(base), "com.docker.compose.project": config.project}
+    """Build the command line that makes the image; ``needs`` is the directory of what it needs."""
+    labels = {_KEY: environment.key, _BASE: digest(base), "com.docker.compose.project": config.project}
     if environment.python == base_python():
         below = f"--build-context=base=docker-image://{base_image(config)}"
     else:
@@ -108,17 +127,20 @@ def build_command(
         *("docker", "build", "--progress=plain", "--target=environment", f"--platform={base.platform}"),
         below,
         f"--build-context=needs={needs}",
-        # As CSV, so that the path may have a comma.
-        '--secret=id=ca,"src={}"'.format(ca.replace('"', '""')),
-        f"--network={network}",
-        *(f"--build-arg={name}" for name in arguments),
+        *fetching.options(),
         *(f"--label={name}={value}" for name, value in labels.items()),
         f"--tag={environment_image(config, environment.key)}",
         str(CHECKOUT),
     ]
 
 
-def _build(config: Config, environment: Environment, base: Image, on_wait: Callable[[], None]) -> None:
+def fetching_as_set(config: Config) -> Fetching:
+    """Return how builds fetch packages, as the Compose files and the settings say.
+
+    Raises:
+        StackError: if they can't be read, or build nothing.
+
+    """
     read = run(compose_command(config, "config", "--format=json"))
     if read.returncode != 0:
         raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
@@ -130,11 +152,16 @@ def _build(config: Config, environment: Environment, base: Image, on_wait: Calla
     arguments = {name: _plain(value) for name, value in given.items()}
     ca = str(_CERTIFICATES) if config.container_url else _plain(files["secrets"]["ca"]["file"])
     network = build.get("network", "default")
+    return Fetching(arguments, network, ca)
+
+
+def _build(config: Config, environment: Environment, base: Image, on_wait: Callable[[], None]) -> None:
+    fetching = fetching_as_set(config)
     with tempfile.TemporaryDirectory() as needs:
         environment.write(Path(needs))
-        command = build_command(config, environment, base, needs, arguments=arguments, network=network, ca=ca)
+        command = build_command(config, environment, base, needs, fetching=fetching)
         built = run_interruptibly(
-            command, on_wait, environment={**os.environ, **arguments}, directory=CHECKOUT
+            command, on_wait, environment={**os.environ, **fetching.arguments}, directory=CHECKOUT
         )
     if built.how:
         raise environment_error(environment, built.how, built.output + built.log)
@@ -145,7 +172,7 @@ def _plain(value: str) -> str:
     return value.replace("$$", "$")
 
 
-def _digest(image: Image) -> str:
+def digest(image: Image) -> str:
     return hashlib.sha256(" ".join(image.layers).encode()).hexdigest()[:12]
 
 

@@ -1,0 +1,66 @@
+"""Where Spark is, and the settings that its driver starts with."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Spark cluster, as the user names it.
+
+    ``driver_host`` is the address by which executors reach this process; empty if Spark is to find it.
+    ``python`` is a Python of the executors that has all packages; empty if these are to be shipped.
+    ``properties`` are the user's settings of Spark, as the text of a properties file, with secrets.
+    ``environment`` holds the model's own variables.
+    """
+
+    master: str
+    driver_host: str = ""
+    python: str = ""
+    properties: str = field(default="", repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the driver's JVM is the only executor, on this machine."""
+        return self.master.startswith("local")
+
+    @property
+    def executors_python(self) -> str:
+        """What the executors start as Python."""
+        if self.is_local:
+            return sys.executable
+        return self.python or "python{}.{}".format(*sys.version_info)
+
+    @property
+    def lacks_packages(self) -> bool:
+        """Whether the executors need the packages of this process's environment."""
+        return not (self.is_local or self.python)
+
+    def settings(self, search_path: str) -> str:
+        """Return the text of a properties file: ours, the user's, then what must be; the last of a name counts.
+
+        In ``search_path``, executors look for modules; empty if that is theirs already.
+        """
+        ours = _lines(dict(self._defaults(search_path)))
+        return f"{ours}\n{self.properties}\n\n{_lines({'spark.master': self.master})}"
+
+    def _defaults(self, search_path: str) -> Iterator[tuple[str, str]]:
+        yield "spark.app.name", "pyfunc-stack score"
+        yield "spark.ui.enabled", "false"
+        if host := "127.0.0.1" if self.is_local else self.driver_host:
+            yield "spark.driver.host", f"[{host}]" if ":" in host else host
+        theirs = dict(self.environment) | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        for name, value in (theirs | ({"PYTHONPATH": search_path} if search_path else {})).items():
+            yield f"spark.executorEnv.{name}", value
+
+
+def _lines(settings: Mapping[str, str]) -> str:
+    return "".join(f"{_escaped(name)}={_escaped(value)}\n" for name, value in settings.items())
+
+
+def _escaped(text: str) -> str:
+    r"""Return it as java.util.Properties reads it: a blank, `=` and `:` end a name, and `\` escapes."""
+    text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return "".join(f"\\{letter}" if letter in " =:#!" else letter for letter in text)

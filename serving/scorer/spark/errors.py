@@ -1,0 +1,94 @@
+"""What Spark says when it fails, in a sentence: the first cause, and what to do."""
+
+import re
+import sys
+from dataclasses import dataclass
+
+from scorer.spark.cluster import Cluster
+
+_OWN_PYTHON = "{}.{}".format(*sys.version_info)
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """A pattern of what Spark says; ``sentence`` may use its groups, ``master``, ``python`` and ``own``."""
+
+    words: str
+    sentence: str
+
+
+# Said in the log while the application is not registered.
+_REFUSED = (
+    _Cause(
+        r"SaslException|SASL|AuthEngine|AuthClientBootstrap|AuthRpcHandler|Authentication failed|GeneralSecurityException"
+        r"|InvalidKeyException|AEADBadTag",
+        "{master} refuses the application: it asks for another secret; say spark.authenticate and"
+        " spark.authenticate.secret, as the cluster has them, in a file for --properties",
+    ),
+    _Cause(
+        r"InvalidClassException|local class incompatible|StreamCorruptedException",
+        "{master} is of another release of Spark than this driver, which is {spark}; use a cluster of that one",
+    ),
+)
+_FAILED = (
+    _Cause(
+        r"\((?P<host>[^\s()]+) executor \S+\): .*No module named 'scorer'",
+        "the executor on {host} does not see the directory in which OUTPUT is written; all machines must see it under"
+        " the same path: put OUTPUT on a file system that they share",
+    ),
+    _Cause(
+        r"PYTHON_VERSION_MISMATCH.*?different version: (?P<found>[0-9.]+)",
+        "the executors' {python} is Python {found}, and the model runs on {own}; name a Python {own} of the executors"
+        " with --python",
+    ),
+    _Cause(
+        r'Cannot run program "(?P<found>[^"]+)"',
+        "an executor has no {found}; install Python {own} there, or name where it is with --python",
+    ),
+    _Cause(
+        r"All masters are unresponsive",
+        "{master} does not take the application; see its log, and whether it is Spark {spark}",
+    ),
+    _Cause(
+        r"Master removed our application|Executor.*killed.*application",
+        "{master} has ended the application, because its executors fail to start; see their stderr in the work"
+        " directories of the workers",
+    ),
+    _Cause(
+        r"Python worker exited unexpectedly|ExecutorLostFailure|Python worker failed to connect back",
+        "the process that scores a part was killed again and again; usually the memory of its machine ran out: give"
+        " the executors fewer cores (spark.executor.cores), or more memory",
+    ),
+    _Cause(
+        r"UnsupportedClassVersionError|class file version",
+        "this machine's Java is too old; install Java 17 or newer",
+    ),
+)
+_LINE = re.compile(r"(?:^|: )(?:[\w.$]+(?:Exception|Error)): (?P<why>[^\n]+)", re.MULTILINE)
+
+
+def refusal(log: str, cluster: Cluster) -> str:
+    """Return why the master refuses the application, by the driver's log; empty if it does not."""
+    return _sentence(log, cluster, _REFUSED)
+
+
+def told(text: str, cluster: Cluster) -> str:
+    """Return what an error of Spark comes to."""
+    if found := _sentence(text, cluster, (*_FAILED, *_REFUSED)):
+        return found
+    causes = _LINE.findall(text) or text.strip().splitlines()[:1] or ["it says nothing"]
+    return f"Spark failed: {causes[-1].strip().rstrip('.')}"
+
+
+def _sentence(text: str, cluster: Cluster, causes: tuple[_Cause, ...]) -> str:
+    for cause in causes:
+        if found := re.search(cause.words, text, re.DOTALL):
+            known = {"master": cluster.master, "python": cluster.executors_python, "own": _OWN_PYTHON}
+            return cause.sentence.format(**known, spark=_release(), **found.groupdict())
+    return ""
+
+
+def _release() -> str:
+    from importlib.metadata import version
+
+    return version("pyspark")

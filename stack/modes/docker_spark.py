@@ -1,0 +1,59 @@
+"""Spark with Docker: an image on the base image or an environment's; a cluster's workers can run on it, too."""
+
+import hashlib
+import os
+
+from stack.config import CHECKOUT, Config
+from stack.modes.build_error import spark_error
+from stack.modes.docker_environment import Fetching, digest, fetching_as_set, spark_image
+from stack.modes.engine import Image, find_image
+from stack.modes.interruptible import run_interruptibly
+
+# The label of an image: what it was made of.
+_MADE_OF = "pyfunc-stack.spark"
+SEARCH_PATH = "/opt/spark"
+"""Where pyspark is in the image."""
+
+
+def prepare(config: Config, below: str, on: Image) -> str:
+    """Make the image with Spark on an image of that name, if it is not there; return its name.
+
+    Raises:
+        StackError: if it can't be made, with what Docker says.
+
+    """
+    tag = below.partition(":")[2]
+    name = f"{spark_image(config)}:{tag or 'latest'}"
+    found, made_of = find_image(name), _digest(on)
+    if found is None or found.labels.get(_MADE_OF) != made_of:
+        print(f"making the image {name} (once, about a minute; it fetches 456 MB)", flush=True)
+        fetching = fetching_as_set(config)
+        built = run_interruptibly(
+            build_command(config, name, below, on, made_of, fetching),
+            lambda: None,
+            environment={**os.environ, **fetching.arguments},
+            directory=CHECKOUT,
+        )
+        if built.how:
+            raise spark_error(built.how, built.output + built.log)
+    return name
+
+
+def build_command(
+    config: Config, name: str, below: str, on: Image, made_of: str, fetching: Fetching
+) -> list[str]:
+    """Build the command line that makes the image of that name on the image ``below``."""
+    labels = {_MADE_OF: made_of, "com.docker.compose.project": config.project}
+    return [
+        *("docker", "build", "--progress=plain", "--target=score-spark", f"--platform={on.platform}"),
+        f"--build-context=base=docker-image://{below}",
+        *fetching.options(),
+        *(f"--label={key}={value}" for key, value in labels.items()),
+        f"--tag={name}",
+        str(CHECKOUT),
+    ]
+
+
+def _digest(on: Image) -> str:
+    files = [(CHECKOUT / name).read_text() for name in ("Dockerfile", "lock/spark.txt")]
+    return hashlib.sha256("\n".join([digest(on), *files]).encode()).hexdigest()[:12]

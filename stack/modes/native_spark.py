@@ -1,0 +1,64 @@
+"""Spark without Docker: pyspark in the state directory, for any environment's Python; Java is the machine's own."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from stack.config import CHECKOUT
+from stack.errors import StackError
+from stack.modes.build_error import spark_error
+from stack.modes.interruptible import run_interruptibly
+
+_OLDEST_JAVA = 17
+
+
+def check_java() -> None:
+    """Raise StackError if this machine lacks the Java that runs Spark."""
+    advice = f"install Java {_OLDEST_JAVA} or newer, set JAVA_HOME to it, or use --docker"
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=str(Path(home, "bin")) if home else None)
+    if java is None:
+        raise StackError(f"Spark needs Java, and {f'{home}/bin' if home else 'the PATH'} has none; {advice}")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    if not found or int(found[1]) < _OLDEST_JAVA:
+        raise StackError(f"Spark can't run on {java}, which is Java {found[1] if found else 'nothing'}; {advice}")
+
+
+def prepare(home: Path) -> Path:
+    """Install the locked pyspark, if it is not there; return the directory for the search path of modules.
+
+    Raises:
+        StackError: if it can't be installed, with what uv says.
+
+    """
+    lock = hashlib.sha256((CHECKOUT / "lock" / "spark.txt").read_bytes()).hexdigest()[:8]
+    directory = home / "spark" / lock
+    if not directory.exists():
+        # Of one that was killed, uv may still write.
+        partial = directory.with_name(f"{lock}.{os.getpid()}")
+        print("installing Spark (once, about 20 s; it fetches 456 MB)", flush=True)
+        try:
+            made = run_interruptibly(
+                ["bash", "-c", '. scripts/lib.sh; make_spark "$@"', "make_spark", str(partial)],
+                lambda: None,
+                environment=os.environ,
+                directory=CHECKOUT,
+            )
+            if made.how:
+                raise spark_error(made.how, made.output + made.log)
+            for older in directory.parent.glob("*"):
+                if older != partial:
+                    shutil.rmtree(older, ignore_errors=True)
+            partial.rename(directory)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return directory
+
+
+def variables(directory: Path) -> dict[str, str]:
+    """Return what pyspark reads from its environment, besides the search path."""
+    return {"SPARK_HOME": str(directory / "pyspark")}
