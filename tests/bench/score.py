@@ -24,18 +24,8 @@ from tests.bench.meter import Used
 from tests.bench.prepare import say
 from tests.bench.program import parse_runs, status_of
 from tests.bench.score_report import Measured, Run, report
-from tests.bench.score_ways import (
-    BODY_ROWS,
-    HTTP,
-    PANDAS,
-    WAYS,
-    Place,
-    Way,
-    cluster,
-    java,
-    pyspark,
-    pyspark_version,
-)
+from tests.bench.score_services import Place, cluster, spark_here, spark_versions
+from tests.bench.score_ways import BODY_ROWS, HTTP, PANDAS, WAYS, Way
 from tests.bench.startup import ENVIRONMENTS
 from tests.conftest import two_free_ports
 from tests.e2e.stacks import Stack, new_stack, running
@@ -126,6 +116,8 @@ def measured(ways: list[Way], spark: Path, arguments: argparse.Namespace) -> lis
     """Measure on a stack of its own, without Docker."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         home = Path(directory)
+        (home / "state").mkdir()
+        (home / "state" / "spark").symlink_to(ENVIRONMENTS / "spark")  # so that it is installed once
         with running(new_stack("native", home / "state")) as stack:
             scoring = Scoring(stack, placed(stack, spark, home), score_table.irises(arguments.rows))
             say("each way once, so that all is installed and compiled")
@@ -143,8 +135,8 @@ def compare(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     load, ways, spark, notes = os.getloadavg()[0], arguments.ways, Path(), []
     try:
-        notes = [f"- Spark: pyspark {pyspark_version()}, {java()}; two workers of one core, as processes"]
-        spark = pyspark(ENVIRONMENTS)
+        spark = spark_here(ENVIRONMENTS)
+        notes = [f"- Spark: {spark_versions()}; two workers of one core, as processes"]
     except StackError as error:
         notes = [f"- nothing is measured on Spark: {error}"]
         ways = [way for way in ways if way.service is not cluster]

@@ -15,7 +15,8 @@ from tests.bench import score_table
 from tests.bench.meter import Used, measure
 from tests.bench.score import chosen
 from tests.bench.score_report import Measured, Run, report
-from tests.bench.score_ways import HTTP, ONE, PANDAS, SHIPPED, SPARK, TWO, UDF, WAYS, Place, Way
+from tests.bench.score_services import Place
+from tests.bench.score_ways import HTTP, ONE, PANDAS, SHIPPED, SPARK, TWO, UDF, WAYS, Way
 
 BUSY = "import time\nwhile time.process_time() < {}: pass\n"
 # It ends before its child, which then belongs to another parent.
