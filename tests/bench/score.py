@@ -116,9 +116,8 @@ def measured(ways: list[Way], spark: Path, arguments: argparse.Namespace) -> lis
     """Measure on a stack of its own, without Docker."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         home = Path(directory)
-        (home / "state").mkdir()
-        (home / "state" / "spark").symlink_to(ENVIRONMENTS / "spark")  # so that it is installed once
         with running(new_stack("native", home / "state")) as stack:
+            (home / "state" / "spark").symlink_to(ENVIRONMENTS / "spark")  # so that it is installed once
             scoring = Scoring(stack, placed(stack, spark, home), score_table.irises(arguments.rows))
             say("each way once, so that all is installed and compiled")
             _, right = scoring.use(PANDAS, arguments.rows)
