@@ -78,6 +78,8 @@ def measure(
                 seconds = time.monotonic() - since
     finally:
         _end(mark)
+        with contextlib.suppress(StackError):
+            wait_until(_children_left, timeout=1)
         used = _cpu_of_ended()
         _adopt_orphans(adopt=False)
     return Used(rows, seconds, used - before, most.found)
@@ -140,11 +142,18 @@ def _cpu_of(pid: int) -> float:
 
 def _cpu_of_ended() -> float:
     """Return the CPU seconds of all children of this process that have ended, and of their children."""
+    _children_left()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _children_left() -> str | None:
+    """Let go of the children that have ended, which adds their times to this process's; None if all have."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        return "there are children"
+    return None
 
 
 def _adopt_orphans(*, adopt: bool) -> None:
