@@ -105,7 +105,7 @@ def _fetch(config: Config, mode: Mode, version: str | None, directory: Path) -> 
             version = registry.aliases().get("champion")
             if version is None:
                 raise StackError(
-                    f"{config.model_name} has no champion; run ./scripts/deploy, or name a version by --version"
+                    f"{config.model_name} has no champion; run ./scripts/deploy, or set --version"
                 )
         found = registry.version(version)
         model = registry.fetch(version, directory)

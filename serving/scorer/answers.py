@@ -35,8 +35,8 @@ def as_columns(predictions: Any, rows: int) -> dict[str, pa.Array]:  # noqa: ANN
             column = _as_array(values)
         except (TypeError, ValueError, pa.ArrowException) as error:
             raise ScoringError(
-                f"the model's answers for {name!r} are no column: expected a list, array or Series with values"
-                f" of one type, found {type(values).__name__}; correct the model"
+                f"the model's answers for {name!r} are no column: expected values of one type in a list,"
+                f" array or Series, found {type(values).__name__}; correct the model"
             ) from error
         if len(column) != rows:
             raise ScoringError(f"the model gives {len(column)} answers to {rows} rows; correct the model")

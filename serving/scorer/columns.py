@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.exceptions import MlflowException
 from mlflow.models import validate_schema
 from mlflow.types import DataType, Schema, TensorSpec
 
@@ -151,7 +150,7 @@ def _check_type(source: Source, name: str, kind: pa.DataType, found: pa.DataType
     sample = pd.DataFrame({0: column.to_pandas()}).set_axis([spec.name or 0], axis="columns")
     try:
         validate_schema(sample, Schema([spec]))
-    except MlflowException:
+    except Exception:  # MLflow's own, or those of pandas
         nulls = " with missing values" if kind != found else ""
         raise ScoringError(
             f"column {name!r} of {source.file} is {found}{nulls}, and the model wants {spec.type}; convert it"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 
-from scorer.job import Part
+from scorer.job import Part, ScoringError
 from scorer.records import Scan
 from scorer.sources import Source, is_compressed, is_csv
 
@@ -53,8 +53,6 @@ def _csv_parts(source: Source, numbers: Iterator[int]) -> Iterator[Part]:
 
 def _cuts(source: Source, size: int) -> list[int]:
     cuts: list[int] = []
-    if size <= source.header + PART_BYTES:
-        return cuts
     scan, at, since = Scan(), source.header, source.header
     with Path(source.file).open("rb") as file:
         file.seek(at)
@@ -65,4 +63,6 @@ def _cuts(source: Source, size: int) -> list[int]:
             if end is not None and at + end - since >= PART_BYTES and at + end < size:
                 cuts.append(since := at + end)
             at += len(chunk)
+    if scan.is_quoted:
+        raise ScoringError(f"{source.file} has a quote that is not closed; correct it")
     return cuts

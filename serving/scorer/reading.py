@@ -10,8 +10,10 @@ from scorer.job import Job, Part, ScoringError
 from scorer.sources import is_compressed, is_csv, open_csv, read_header
 
 _BLOCK = 4 * 1024 * 1024  # bytes of CSV that are read at once
+_BUFFER = 256 * 1024  # bytes of a column of Parquet that are read at once
 # The words of Arrow 25; what follows them is data.
-_WRONG_VALUE = re.compile(r"In CSV column #(\d+): CSV conversion error to ([^:]+):")
+_ROW = re.compile(r"Row #(\d+): (?:CSV conversion|Expected)")
+_WRONG_VALUE = re.compile(r"In CSV column #(\d+): .*?CSV conversion error to ([^:]+):")
 _WRONG_COUNT = re.compile(r"Expected (\d+) columns, got (\d+)")
 _TOO_LONG = "straddles two block boundaries"
 _EMPTY = "Empty CSV file"
@@ -39,7 +41,7 @@ def batches(job: Job, part: Part) -> Iterator[pa.RecordBatch]:
 
 def _parquet_batches(part: Part, columns: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     # Neither threads nor read-ahead: memory stays bounded, and each process has one core's work.
-    with parquet.ParquetFile(part.file, pre_buffer=False) as file:
+    with parquet.ParquetFile(part.file, pre_buffer=False, buffer_size=_BUFFER) as file:
         for batch in file.iter_batches(rows, part.row_groups, use_threads=False):
             yield batch.select(columns.names).replace_schema_metadata(None)
 
@@ -71,13 +73,18 @@ def _csv_batches(part: Part, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _damaged(part: Part, why: str) -> str:
     """Say what is wrong with a file, without what stands in it."""
-    if found := _WRONG_VALUE.search(why):
-        names, _ = read_header(part.file)
-        if "UTF8" in why:
-            return f"column {names[int(found[1])]!r} of {part.file} holds text that is not UTF-8; convert it"
-        return f"column {names[int(found[1])]!r} of {part.file} has a value that is no {found[2]}; correct it"
+    if not is_csv(part.file):
+        return f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"
+    names, header = read_header(part.file)
+    row = _ROW.search(why)
+    at = f"{part.file}, row {row[1]}" if row else part.file
+    if row and part.start != header:
+        at += f" after byte {part.start}"
     if found := _WRONG_COUNT.search(why):
-        return f"{part.file} has a row with {found[2]} fields, and its header has {found[1]}; correct it"
+        return f"{at} has {found[2]} fields, and the header has {found[1]}; correct it"
+    if found := _WRONG_VALUE.search(why):
+        what = "text that is not UTF-8" if "UTF8" in why else f"a value that is no {found[2]}"
+        return f"column {names[int(found[1])]!r} of {at} has {what}; correct it"
     if _TOO_LONG in why:
-        return f"{part.file} has a row longer than {_BLOCK} bytes, or a quote that is not closed; correct it"
+        return f"{part.file} has a row longer than {_BLOCK} bytes; correct it, or use Parquet"
     return f"{part.file} can't be read: it is damaged, or was changed meanwhile; repair it, or leave it out"

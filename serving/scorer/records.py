@@ -16,7 +16,7 @@ def end_of_record(data: bytes) -> int:
 
 
 class Scan:
-    """Finds ends of records in a file that is read chunk by chunk, by whether the quotes before are even.
+    """Finds ends of records in a file that is read chunk by chunk, by whether it ``is_quoted`` there.
 
     In a file where a quote stands inside a field that is not quoted, that says nothing: ``is_sure`` is
     false then.
@@ -25,21 +25,21 @@ class Scan:
     def __init__(self) -> None:
         """Start at the beginning of a record."""
         self.is_sure = True
-        self._is_quoted = False
+        self.is_quoted = False
         self._last = _NEWLINE
 
     def last_end(self, chunk: bytes) -> int | None:
         """Go on by a chunk; return how many bytes it has up to its last end of a record, None without one."""
         if b'"' not in chunk:
             self._last = chunk[-1]
-            return None if self._is_quoted else chunk.rfind(b"\n") + 1 or None
+            return None if self.is_quoted else chunk.rfind(b"\n") + 1 or None
         data = np.frombuffer(chunk, np.uint8)
         quotes = np.flatnonzero(data == _QUOTE)
-        opening = quotes[int(self._is_quoted) :: 2]
+        opening = quotes[int(self.is_quoted) :: 2]
         before = np.where(opening > 0, data[opening - 1], self._last)
         self.is_sure = self.is_sure and bool(np.isin(before, _BEFORE_QUOTED).all())
         newlines = np.flatnonzero(data == _NEWLINE)
-        outside = newlines[(np.searchsorted(quotes, newlines) + self._is_quoted) % 2 == 0]
-        self._is_quoted ^= bool(len(quotes) % 2)
+        outside = newlines[(np.searchsorted(quotes, newlines) + self.is_quoted) % 2 == 0]
+        self.is_quoted ^= bool(len(quotes) % 2)
         self._last = chunk[-1]
         return int(outside[-1]) + 1 if len(outside) else None

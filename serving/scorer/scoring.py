@@ -123,7 +123,7 @@ def _refused_column(schema: Schema | None, rows: pd.DataFrame) -> str:
         try:
             if spec.name in rows:
                 validate_schema(rows[[spec.name]], Schema([spec]))
-        except MlflowException:
+        except Exception:  # MLflow's own, or those of pandas
             return str(spec.name)
     return ""
 
