@@ -143,14 +143,15 @@ def _score(arguments: argparse.Namespace) -> None:
     """
     from stack.score import Wish, score
 
-    spark = None
     score(
         Wish(
             input=os.path.abspath(arguments.started_in / arguments.input),  # noqa: PTH100 - it may be a glob
             output=Path(os.path.abspath(arguments.started_in / arguments.output)),  # noqa: PTH100
             version=arguments.version,
             workers=arguments.workers,
-            spark=spark,
+            master=arguments.master,
+            python=arguments.python,
+            properties=arguments.properties and arguments.started_in / arguments.properties,
         ),
         arguments.mode,
     )
@@ -260,6 +261,15 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--workers", metavar="N", type=_count, help="so many processes; default: one for each CPU"
     )
+    spark = score.add_argument_group(
+        "Spark", "Let a cluster score; all its machines must see INPUT and OUTPUT."
+    )
+    where = "its address: spark://HOST:PORT, local[N], yarn or k8s://HOST:PORT"
+    spark.add_argument("--master", metavar="URL", help=where)
+    python = "a Python of the executors that has all packages; default: these are sent along"
+    spark.add_argument("--python", metavar="PATH", help=python)
+    settings = "Spark's settings, in spark-submit's format; secrets belong there"
+    spark.add_argument("--properties", metavar="FILE", type=Path, help=settings)
     score.add_argument("--started-in", metavar="DIR", type=Path, default=Path(), help=argparse.SUPPRESS)
     verbs.add(_doctor, mode="Default: both modes; a missing Docker is no error.")
     vendor = verbs.add(_vendor)

@@ -20,15 +20,21 @@ _STANDALONE = re.compile(rf"spark://{_PLACE}(,{_PLACE})*")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where Spark is. ``python`` is a Python of its executors with all packages; ``properties`` may hold secrets.
+    """Where Spark is. ``python`` is a Python of its executors, if one of them has all packages.
 
-    ``driver_host`` is the address of this machine that the cluster can reach, if it is known.
+    ``properties`` are Spark's settings, and may hold secrets. ``driver_host`` is the address of this machine
+    that the cluster can reach, if it is known.
     """
 
     master: str
     python: str | None = None
     properties: str = field(default="", repr=False)
     driver_host: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether Spark runs on this machine, in one process."""
+        return self.master.startswith("local")
 
     def request(self, config: Config) -> dict[str, Any]:
         """Return what the scorer is told of it."""
@@ -51,8 +57,8 @@ def find_cluster(master: str, python: str | None, properties: Path | None) -> Cl
     is_known = _LOCAL.fullmatch(master) or _STANDALONE.fullmatch(master) or master == "yarn"
     if not is_known and not master.startswith("k8s://"):
         raise StackError(
-            f"--master is no address of Spark: expected spark://HOST:PORT, local[N], yarn or k8s://HOST:PORT, found"
-            f" {master!r}; correct it"
+            "--master is no address of Spark: expected spark://HOST:PORT, local[N], yarn or k8s://HOST:PORT,"
+            f" found {master!r}; correct it"
         )
     try:
         settings = properties.read_text(encoding="utf-8") if properties else ""

@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from stack.cluster import Cluster, find_cluster
 from stack.config import CHECKOUT, Config, load_config
 from stack.errors import StackError
 from stack.interruption import interrupted_once
@@ -32,13 +33,15 @@ _ENDED_WITHIN = 20  # seconds
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user wants scored; paths are absolute. ``spark`` is what the scorer is told of a cluster."""
+    """What the user wants scored, and where: here, or by a Spark ``master``. Paths are absolute."""
 
     input: str
     output: Path
     version: str | None = None
     workers: int | None = None
-    spark: dict[str, Any] | None = None
+    master: str | None = None
+    python: str | None = None
+    properties: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,21 +69,28 @@ def score(wish: Wish, named_mode: str | None) -> None:
         raise StackError(f"{wish.output} exists; choose another OUTPUT, or remove it")
     if not wish.output.parent.is_dir():
         raise StackError(f"there is no directory {wish.output.parent}; make it, or choose another OUTPUT")
+    cluster = find_cluster(wish.master, wish.python, wish.properties) if wish.master else None
     mode = choose_mode(config, named_mode)
+    if cluster:
+        mode.check_spark()
     with scratch(config.home / "scoring") as directory:
         fetched = _in_a_child(lambda: _fetch(config, mode, wish.version, directory))
         what = f"version {fetched.version} of {config.model_name}"
         if not fetched.replay.startswith("passed"):
             print(f"{what} has not passed the replay: its answers are not checked", file=sys.stderr)
-        scorer = mode.scorer(fetched.model, fetched.environment, ScoredPaths(wish.input, wish.output))
-        manifest = _run(scorer, _request(config, fetched, scorer, wish))
+        scorer = mode.scorer(
+            fetched.model, fetched.environment, ScoredPaths(wish.input, wish.output), cluster
+        )
+        manifest = _run(scorer, _request(config, fetched, scorer, wish, cluster))
     print(
         f"{manifest['rows']:,} rows scored with {what} in {manifest['seconds']:.1f} s:"
         f" {wish.output}, {len(manifest['files'])} files"
     )
 
 
-def _request(config: Config, fetched: Fetched, scorer: Scorer, wish: Wish) -> dict[str, Any]:
+def _request(
+    config: Config, fetched: Fetched, scorer: Scorer, wish: Wish, cluster: Cluster | None
+) -> dict[str, Any]:
     """Return the job as the scorer reads it."""
     return {
         "model": scorer.model,
@@ -92,7 +102,7 @@ def _request(config: Config, fetched: Fetched, scorer: Scorer, wish: Wish) -> di
         "input": wish.input,
         "output": str(wish.output),
         "workers": wish.workers,
-        "spark": wish.spark,
+        "spark": cluster.request(config) if cluster else None,
     }
 
 

@@ -40,7 +40,9 @@ def staging(output: Path) -> Iterator[Path]:
         _lock(lock, directory, output)
         _check_absent(output)  # whoever had the lock may have ended well
         for left in directory.iterdir():
-            if left.name != _LOCK:
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != _LOCK:
                 left.unlink()
         try:
             yield directory

@@ -11,15 +11,17 @@ import pyarrow as pa
 from mlflow.types import Schema
 from model_server.settings import available_cpus
 
+from scorer import spark
 from scorer.answers import declared_types, output_types
 from scorer.caller import check_caller, tell
 from scorer.columns import ADDED, check_columns
-from scorer.job import Job, OnRows, Part, ScoringError, Written
+from scorer.job import Job, Part, ScoringError, Written
 from scorer.output import commit, staging
 from scorer.parts import parts_of
 from scorer.pool import Pool
 from scorer.scoring import first_answers, load, score_part
 from scorer.sources import find_sources, is_csv
+from scorer.spark.cluster import Cluster
 
 # What the manifest repeats of the request, by its own names for it.
 _REPEATED = {
@@ -62,7 +64,7 @@ def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
         with Pool(forked=not kept_open) as pool:
             schema = _output_schema(pool, job, parts[0], columns.input, model.metadata.get_output_schema())
             job = replace(job, schema=schema)
-            written = list(_written(request, pool, job, parts, lambda more: tell(events, done=more)))
+            written = list(_written(request, pool, job, parts, events))
         if {each.number for each in written} != set(range(len(parts))) or len(written) != len(parts):
             raise ScoringError(f"{len(written)} parts were written of {len(parts)}; run this again")
         check_caller()
@@ -76,11 +78,15 @@ def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
 
 
 def _written(
-    request: dict[str, Any], pool: Pool, job: Job, parts: list[Part], on_rows: OnRows
+    request: dict[str, Any], pool: Pool, job: Job, parts: list[Part], events: IO[str]
 ) -> Iterator[Written]:
     """Score the parts, here or on Spark; nothing else knows which."""
-    if request.get("spark"):
-        raise ScoringError("Spark is not built in yet; score on this machine")
+
+    def on_rows(more: int) -> None:
+        tell(events, done=more)
+
+    if cluster := request.get("spark"):
+        return spark.run(job, parts, Cluster(**cluster), on_rows, lambda text: tell(events, note=text))
     return pool.run(score_part, job, parts, request.get("workers") or available_cpus(), on_rows)
 
 

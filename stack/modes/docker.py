@@ -14,10 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from stack.cluster import Cluster
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError
 from stack.mlflow_internals import building_by
-from stack.modes import docker_environment
+from stack.modes import docker_environment, docker_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.build_error import BAKING, docker_error
 from stack.modes.compose import (
@@ -122,13 +123,19 @@ def scoring_user(security_options: str) -> str:
     return "0:0" if "rootless" in security_options else f"{os.getuid()}:{os.getgid()}"
 
 
-def scoring_command(config: Config, on: str, user: str, model: Path, paths: ScoredPaths) -> list[str]:
+def scoring_command(
+    config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None
+) -> list[str]:
     """Build the command line that scores in a container on an image.
 
     The directories of INPUT and OUTPUT have the same paths there. What lies in /tmp may be among them, so
-    temporary files have a place of their own.
+    temporary files have a place of their own. The executors of a cluster connect to the container, so it has
+    this machine's network.
     """
     network = "bridge" if config.serving_network == "open" else "none"
+    if cluster and not cluster.is_local:
+        network = "host"
+    searched = [_SCORER, docker_spark.SEARCH_PATH] if cluster else [_SCORER]
     confined = (
         f"--network={network}",
         "--cap-drop=ALL",
@@ -145,7 +152,7 @@ def scoring_command(config: Config, on: str, user: str, model: Path, paths: Scor
     places = [f"--env={name}={_SCRATCH}" for name in ("HOME", "TMPDIR")]
     return [
         *("docker", "run", "--rm", "--interactive", *confined, *bounded, *owner, *bound),
-        *(f"--tmpfs={_SCRATCH}:exec,mode=1777", *own, *places, f"--env=PYTHONPATH={_SCORER}"),
+        *(f"--tmpfs={_SCRATCH}:exec,mode=1777", *own, *places, f"--env=PYTHONPATH={':'.join(searched)}"),
         *("--workdir=/", "--entrypoint=python", on, "-P", "-m", "scorer"),
     ]
 
@@ -232,11 +239,21 @@ class Docker:
         finally:
             self._remove(name)
 
-    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:
+    def check_spark(self) -> None:
+        """Java and Spark are in an image."""
+
+    def scorer(
+        self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
+    ) -> Scorer:
         """Return how the scorer is started: as a container, which ends with its standard input."""
         let_all_read(model)
         user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
-        command = scoring_command(self.config, self._below(environment), user, model, paths)
+        on = self._below(environment)
+        if cluster:
+            found = find_image(on)
+            assert found  # noqa: S101 - the environment is prepared
+            on = docker_spark.prepare(self.config, on, found)
+        command = scoring_command(self.config, on, user, model, paths, cluster)
         return Scorer(command, {**os.environ, **self.config.model_environment}, _MODEL)
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:

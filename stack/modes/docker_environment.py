@@ -173,6 +173,7 @@ def _plain(value: str) -> str:
 
 
 def digest(image: Image) -> str:
+    """Return what an image is made of, in short."""
     return hashlib.sha256(" ".join(image.layers).encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""Spark with Docker: an image on the base image or an environment's; a cluster's workers can run on it, too."""
+"""Spark with Docker: an image on the base image or an environment's, for a cluster's workers, too."""
 
 import hashlib
 import os

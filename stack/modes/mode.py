@@ -8,6 +8,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import Protocol
 
+from stack.cluster import Cluster
 from stack.config import Config
 from stack.modes.environment import Environment
 
@@ -123,8 +124,20 @@ class Mode(Protocol):
 
         """
 
-    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:
-        """Return how the scorer is started for the model in a directory; the environment is prepared."""
+    def check_spark(self) -> None:
+        """Raise StackError if Spark can't run here."""
+
+    def scorer(
+        self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
+    ) -> Scorer:
+        """Return how the scorer is started for the model in a directory; the environment is prepared.
+
+        Where a cluster is to score, Spark is installed, if it is not there.
+
+        Raises:
+            StackError: if it can't be installed.
+
+        """
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:
         """Bake a version of these files, which may be moved; do not touch what is served.

@@ -16,9 +16,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.cluster import Cluster
 from stack.config import Config
 from stack.errors import LockedError, StackError
-from stack.modes import model_servers, native_environment
+from stack.modes import model_servers, native_environment, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
 from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
@@ -88,13 +89,28 @@ class Native:
                 on_wait=on_wait,
             )
 
-    def scorer(self, model: Path, environment: Environment | None, paths: ScoredPaths) -> Scorer:  # noqa: ARG002
+    def check_spark(self) -> None:
+        """Raise StackError if this machine lacks Java."""
+        native_spark.check_java()
+
+    def scorer(
+        self,
+        model: Path,
+        environment: Environment | None,
+        paths: ScoredPaths,  # noqa: ARG002
+        cluster: Cluster | None,
+    ) -> Scorer:
         """Return how the scorer is started: as a process of the environment's Python."""
         own = {**self.config.model_environment, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        searched = [str(MODEL_SERVER)]
+        if cluster:
+            spark = native_spark.prepare(self.config.home)
+            searched.append(str(spark))
+            own |= native_spark.variables(spark)
         python = self._python(environment.key if environment else "")
         return Scorer(
             [python, "-P", "-m", "scorer"],
-            part_environment(os.environ, **own, PYTHONPATH=str(MODEL_SERVER)),
+            part_environment(os.environ, **own, PYTHONPATH=os.pathsep.join(searched)),
             str(model),
         )
 

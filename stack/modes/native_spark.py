@@ -1,4 +1,4 @@
-"""Spark without Docker: pyspark in the state directory, for any environment's Python; Java is the machine's own."""
+"""Spark without Docker: pyspark in the state directory, for every Python; Java is the machine's own."""
 
 import hashlib
 import os
@@ -25,7 +25,9 @@ def check_java() -> None:
     said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     if not found or int(found[1]) < _OLDEST_JAVA:
-        raise StackError(f"Spark can't run on {java}, which is Java {found[1] if found else 'nothing'}; {advice}")
+        raise StackError(
+            f"Spark can't run on {java}, which is Java {found[1] if found else 'nothing'}; {advice}"
+        )
 
 
 def prepare(home: Path) -> Path:

@@ -1,21 +1,19 @@
 """Real standalone clusters of Spark, a master and two workers: as processes, or as containers.
 
-Every one of them authenticates. They listen on the loopback or in a network of their own, and the port at which
-anybody could submit a job is off.
+They authenticate. They listen on the loopback or in a network of their own, and the port at which anybody
+could submit a job is off.
 """
 
 import os
 import secrets
 import signal
 import subprocess
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack.wait import wait_until
-from tests.e2e.stacks import docker
 
 _MASTER, _WORKER = (f"org.apache.spark.deploy.{name}" for name in ("master.Master", "worker.Worker"))
 _STARTS_WITHIN = 60  # seconds
@@ -23,7 +21,7 @@ _STARTS_WITHIN = 60  # seconds
 
 @dataclass(frozen=True)
 class Machine:
-    """What runs a part of a cluster: the process that the test can kill with all that it started, and its log."""
+    """What runs a part of a cluster: a process that the test can kill, and its log."""
 
     pid: int
     log: Path
@@ -75,7 +73,9 @@ def command_line(pid: int) -> str:
 
 def write_settings(directory: Path, secret: str) -> tuple[Path, Path]:
     """Write the settings of the cluster's own parts, and those of its users."""
-    users = f"spark.authenticate true\nspark.authenticate.secret {secret}\nspark.network.crypto.enabled true\n"
+    users = (
+        f"spark.authenticate true\nspark.authenticate.secret {secret}\nspark.network.crypto.enabled true\n"
+    )
     files = directory / "cluster.conf", directory / "user.conf"
     for file, text in zip(files, (f"{users}spark.master.rest.enabled false\n", users), strict=True):
         file.write_text(text)

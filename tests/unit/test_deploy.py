@@ -158,6 +158,9 @@ class FakeMode:
     def answer(self, *_args: object) -> str:
         raise AssertionError("a version with held-out rows is checked by these")
 
+    def check_spark(self) -> None:
+        raise AssertionError("a deployment scores no files")
+
     def scorer(self, *_args: object) -> Scorer:
         raise AssertionError("a deployment scores no files")
 

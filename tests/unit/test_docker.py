@@ -23,7 +23,7 @@ from stack.modes.docker import (
     start_command,
     trial_command,
 )
-from stack.modes.docker_environment import _digest, base_image
+from stack.modes.docker_environment import digest, base_image
 from stack.modes.engine import Image
 from stack.modes.report import told_by_tracking
 
@@ -452,7 +452,7 @@ def test_an_image_on_an_older_base_counts_as_not_baked(
 
 def labels(key: str, *base: str) -> dict[str, str]:
     """Say what is written on the image of an environment, and on those that are baked onto it."""
-    return {"pyfunc-stack.environment": key, "pyfunc-stack.base": _digest(an_image("", *(base or ("new",))))}
+    return {"pyfunc-stack.environment": key, "pyfunc-stack.base": digest(an_image("", *(base or ("new",))))}
 
 
 @pytest.mark.parametrize(("base", "found"), [("new", "sha256:it"), ("newer", "")])

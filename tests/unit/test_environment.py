@@ -10,7 +10,13 @@ import pytest
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
 from stack.modes import docker_environment, native_environment
-from stack.modes.docker_environment import base_python, build_command, environment_image, python_image
+from stack.modes.docker_environment import (
+    Fetching,
+    base_python,
+    build_command,
+    environment_image,
+    python_image,
+)
 from stack.modes.engine import Image, find_image
 from stack.modes.environment import SERVING, Environment, environment_of, other_mlflow, unmet
 from stack.modes.interruptible import Ended
@@ -138,9 +144,8 @@ def test_with_docker_an_environment_is_made_of_the_base_image_or_of_that_pythons
         (same, "--build-context=base=docker-image://mine-base"),
         (OTHER, f"--build-arg=PYTHON_IMAGE={python_image('3.12')}"),
     ):
-        command = build_command(
-            CONFIG, environment, base, "needs", arguments=["HTTP_PROXY"], network="host", ca='a,"b.pem'
-        )
+        fetching = Fetching({"HTTP_PROXY": "http://proxy"}, "host", 'a,"b.pem')
+        command = build_command(CONFIG, environment, base, "needs", fetching=fetching)
         assert command[:2] == ["docker", "build"]
         assert below in command
         name = environment_image(CONFIG, environment.key)
@@ -182,7 +187,7 @@ class Engine:
 def test_with_docker_it_is_made_once_and_again_for_another_base(monkeypatch: pytest.MonkeyPatch) -> None:
     base, other = an_image("sha256:base", "1"), an_image("sha256:base", "2")
     name = environment_image(CONFIG, OTHER.key)
-    there = an_image("sha256:it", labels={"pyfunc-stack.base": docker_environment._digest(base)})
+    there = an_image("sha256:it", labels={"pyfunc-stack.base": docker_environment.digest(base)})
     for known, asked, builds in (({}, base, 1), ({name: there}, base, 0), ({name: there}, other, 1)):
         engine = Engine(monkeypatch, known)
         assert docker_environment.prepare(CONFIG, OTHER, asked, lambda: None) == "cowsay==6.1\n"

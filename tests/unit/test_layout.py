@@ -23,6 +23,7 @@ PARTS = {
 FLOORS = (
     (
         "stack.config",
+        "stack.cluster",
         "stack.model_env",
         "stack.errors",
         "stack.wait",

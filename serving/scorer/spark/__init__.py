@@ -1,8 +1,8 @@
 """The parts on Spark: each is a task, which scores it as a process of `pool` would.
 
-A task is a part's number and place, and no rows: these go from the file to the model and into a file, as on one
-machine. So all machines must see INPUT and OUTPUT under the same paths. A task that Spark repeats, or runs
-twice, writes a file of its own; only the one that the driver has heard of counts.
+A task is a part's number and place, and no rows: these go from the file to the model and into a file, as on
+one machine. So all machines must see INPUT and OUTPUT under the same paths. A task that Spark repeats, or
+runs twice, writes a file of its own; only the one that the driver has heard of counts.
 
     cluster     where Spark is, and its settings
     driver      Spark's driver: a JVM, and the application that runs the tasks
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scorer.job import Job, Part, ScoringError, Written
+from scorer.caller import check_caller
+from scorer.job import Job, OnRows, Part, ScoringError, Written
 from scorer.spark.cluster import Cluster
 from scorer.spark.driver import Driver
 
@@ -24,11 +25,14 @@ _POLL = 0.1  # seconds
 _EXECUTOR_WITHIN = 15  # seconds
 
 
-def run(job: Job, parts: Sequence[Part], cluster: Cluster, note: Callable[[str], None]) -> Iterator[Written]:
+def run(
+    job: Job, parts: Sequence[Part], cluster: Cluster, on_rows: OnRows, note: Callable[[str], None]
+) -> Iterator[Written]:
     """Score the parts; yield each when it is written. ``note`` is told what the user should know meanwhile.
 
     Raises:
         ScoringError: if the model, an executor or Spark fails.
+        CallerGoneError: if the caller has ended.
 
     """
     # In the job's directory there is room, the next run clears what a killed one left, and by seeing it an
@@ -37,7 +41,9 @@ def run(job: Job, parts: Sequence[Part], cluster: Cluster, note: Callable[[str],
         driver = Driver(job, parts, cluster, Path(scratch))
         try:
             driver.start()
-            yield from _answers(driver, cluster, note)
+            for written in _answers(driver, cluster, note):
+                on_rows(written.rows)
+                yield written
         finally:
             driver.end()
 
@@ -46,6 +52,7 @@ def _answers(driver: Driver, cluster: Cluster, note: Callable[[str], None]) -> I
     noted_at: float | None = time.monotonic() + _EXECUTOR_WITHIN
     is_over = False
     while not is_over:
+        check_caller()
         is_over = driver.is_over(within=_POLL)
         for answer in driver.new_answers():
             if isinstance(answer, str):

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+# Each task has one core.
+_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -39,7 +42,7 @@ class Cluster:
         return not (self.is_local or self.python)
 
     def settings(self, search_path: str) -> str:
-        """Return the text of a properties file: ours, the user's, then what must be; the last of a name counts.
+        """Return the text of a properties file: ours, the user's, then what must be; the last one counts.
 
         In ``search_path``, executors look for modules; empty if that is theirs already.
         """
@@ -51,8 +54,8 @@ class Cluster:
         yield "spark.ui.enabled", "false"
         if host := "127.0.0.1" if self.is_local else self.driver_host:
             yield "spark.driver.host", f"[{host}]" if ":" in host else host
-        theirs = dict(self.environment) | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-        for name, value in (theirs | ({"PYTHONPATH": search_path} if search_path else {})).items():
+        own = {"MLFLOW_DISABLE_TELEMETRY": "true"} | ({"PYTHONPATH": search_path} if search_path else {})
+        for name, value in (_ONE_THREAD | dict(self.environment) | own).items():
             yield f"spark.executorEnv.{name}", value
 
 

@@ -25,8 +25,8 @@ _STOPPED_WITHIN = 10  # seconds
 class Driver:
     """The driver, and what the tasks have answered so far.
 
-    Spark works in a thread: it blocks for a minute where a master does not take the application, and its log says
-    at once why.
+    Spark works in a thread: it blocks for a minute where a master does not take the application, and its log
+    says at once why.
     """
 
     def __init__(self, job: Job, parts: Sequence[Part], cluster: Cluster, scratch: Path) -> None:
@@ -53,8 +53,8 @@ class Driver:
         if not self._cluster.is_local:
             if os.pathsep in str(self._scratch):
                 raise ScoringError(
-                    f"executors can't look for modules in a path with a colon, and find the model's beside OUTPUT, in"
-                    f" {self._scratch.parent}; choose another OUTPUT"
+                    f"executors can't find modules in {self._scratch}, because that path has a colon; choose"
+                    " another OUTPUT"
                 )
             ship(self._job.model, self._scratch, packages=self._cluster.lacks_packages)
             self._job = replace(self._job, model=str(shipped_model(self._scratch)))
@@ -65,7 +65,7 @@ class Driver:
     def _launch(self) -> Any:  # noqa: ANN401 - the services have no pyspark, so nothing checks its types
         from pyspark.java_gateway import launch_gateway
 
-        # Settings hold secrets, and a command line is for all to see. The JVM has read the file when it is up.
+        # Settings hold secrets, and all can see a command line. The JVM has read the file when it is up.
         with NamedTemporaryFile("w", prefix="spark-", suffix=".conf", encoding="utf-8") as properties:
             searched = "" if self._cluster.is_local else search_path(self._scratch)
             properties.write(self._cluster.settings(searched))
@@ -93,7 +93,7 @@ class Driver:
             self._context = context
             task = Task(self._job, self._cluster.python, self._answers)
             context.parallelize(self._parts, len(self._parts)).foreach(task)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run
+        except Exception as error:
             self._error = error
 
     def is_over(self, within: float) -> bool:

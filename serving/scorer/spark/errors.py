@@ -20,30 +20,29 @@ class _Cause:
 # Said in the log while the application is not registered.
 _REFUSED = (
     _Cause(
-        r"SaslException|SASL|AuthEngine|AuthClientBootstrap|AuthRpcHandler|Authentication failed|GeneralSecurityException"
-        r"|InvalidKeyException|AEADBadTag",
+        r"SASL|Sasl|AuthEngine|AuthClientBootstrap|AuthRpcHandler|Authentication failed|AEADBadTag",
         "{master} refuses the application: it asks for another secret; say spark.authenticate and"
         " spark.authenticate.secret, as the cluster has them, in a file for --properties",
     ),
     _Cause(
         r"InvalidClassException|local class incompatible|StreamCorruptedException",
-        "{master} is of another release of Spark than this driver, which is {spark}; use a cluster of that one",
+        "{master} is not Spark {spark}, as this driver is; use a cluster of that release",
     ),
 )
 _FAILED = (
     _Cause(
         r"\((?P<host>[^\s()]+) executor \S+\): .*No module named 'scorer'",
-        "the executor on {host} does not see the directory in which OUTPUT is written; all machines must see it under"
-        " the same path: put OUTPUT on a file system that they share",
+        "the executor on {host} does not see the directory of OUTPUT; all machines must see it under the same"
+        " path: put OUTPUT on a file system that they share",
     ),
     _Cause(
         r"PYTHON_VERSION_MISMATCH.*?different version: (?P<found>[0-9.]+)",
-        "the executors' {python} is Python {found}, and the model runs on {own}; name a Python {own} of the executors"
-        " with --python",
+        "the executors' {python} is Python {found}, and the model runs on {own}; name a Python {own}"
+        " of theirs by --python",
     ),
     _Cause(
         r'Cannot run program "(?P<found>[^"]+)"',
-        "an executor has no {found}; install Python {own} there, or name where it is with --python",
+        "an executor has no {found}; install Python {own} there, or name one of its Pythons by --python",
     ),
     _Cause(
         r"All masters are unresponsive",
@@ -51,13 +50,13 @@ _FAILED = (
     ),
     _Cause(
         r"Master removed our application|Executor.*killed.*application",
-        "{master} has ended the application, because its executors fail to start; see their stderr in the work"
-        " directories of the workers",
+        "{master} has ended the application, because its executors fail to start; see their stderr in the"
+        " workers' directories",
     ),
     _Cause(
         r"Python worker exited unexpectedly|ExecutorLostFailure|Python worker failed to connect back",
-        "the process that scores a part was killed again and again; usually the memory of its machine ran out: give"
-        " the executors fewer cores (spark.executor.cores), or more memory",
+        "the process that scores a part was killed again and again; if memory is short there, give the"
+        " executors fewer cores (spark.executor.cores), else correct the model",
     ),
     _Cause(
         r"UnsupportedClassVersionError|class file version",

@@ -1,7 +1,7 @@
 """What executors need besides Spark and Python: the model, the scorer's code, the environment's packages.
 
-It lies in a directory that all machines see, and is removed with that. Spark's own way is an archive that the driver
-sends to each executor; a standalone cluster's workers keep what was unpacked for days, a gigabyte for each run.
+It lies in a directory that all machines see, and is removed with that. Spark's own way is an archive that the
+driver sends to each executor; a standalone cluster's workers keep what was unpacked, a gigabyte for each run.
 """
 
 import os
@@ -15,7 +15,7 @@ _NOT_SHIPPED = shutil.ignore_patterns("pyspark", "pyspark-*", "py4j", "py4j-*")
 
 
 def ship(model: str, directory: Path, *, packages: bool) -> None:
-    """Put the model and the scorer's code into a new directory, and all packages that this Python has installed."""
+    """Put the model and the scorer's code into a directory, and all packages that this Python has."""
     _place(Path(model), directory / _MODEL)
     for package in Path(__file__).resolve().parents[2].glob("*/__init__.py"):
         _place(package.parent, directory / _CODE / package.parent.name)

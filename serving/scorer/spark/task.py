@@ -25,7 +25,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Task:
-    """Scores a part where it is called; ``python`` is how the user has named the executors' Python, if at all."""
+    """Scores a part where it is called; ``python`` is the executors' Python, if the user has named it."""
 
     job: Job
     python: str
@@ -39,8 +39,8 @@ class Task:
         executor = f"the executor on {socket.gethostname()}"
         if not Path(part.file).exists():
             return (
-                f"{executor} does not see {part.file}; all machines must see it under this path: put INPUT on a"
-                " file system that they share"
+                f"{executor} does not see {part.file}; all machines must see it under the same path: put"
+                " INPUT on a file system that they share"
             )
         try:
             from scorer.scoring import score_part
@@ -49,6 +49,5 @@ class Task:
         except ScoringError as error:
             return str(error)
         except ModuleNotFoundError as error:
-            return f"{self.python or 'Python'}, as {executor} has it, lacks the module {error.name}; install it there"
-        except PermissionError as error:
-            return f"{executor} runs as a user who may not use {error.filename}; let that user read INPUT and write OUTPUT"
+            python = self.python or "the Python"
+            return f"{python} of {executor} lacks the module {error.name}; install it there, or omit --python"
