@@ -18,7 +18,7 @@ from tests.bench.meter import Service
 from tests.bench.servers import OURS, THREADS, WORKERS
 from tests.bench.servers import Place as ServerPlace
 
-_READY_WITHIN = 60  # seconds
+_READY_WITHIN = 180  # seconds
 
 
 @dataclass(frozen=True)
