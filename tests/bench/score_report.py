@@ -1,13 +1,12 @@
 """What scoring has taken, as Markdown: a table of the ways, ratios, targets."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tests.bench.measure import spread, table, verdict, wanted
 from tests.bench.meter import Used
 from tests.bench.score_ways import HTTP, ONE, PANDAS, SHIPPED, SPARK, TWO, UDF, WAYS, Way
-
-_NO_LESS = 0.001  # seconds
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,8 @@ def rows_per_cpu(measured: Measured) -> float:
 def rate(measured: Measured) -> float:
     """Rows per second without what the small table has taken, which is the start."""
     small, large = measured.small, measured.large
-    return (large.rows - small.rows) / max(large.seconds - small.seconds, _NO_LESS)
+    seconds = large.seconds - small.seconds
+    return (large.rows - small.rows) / seconds if seconds > 0 else math.inf
 
 
 def memory(measured: Measured) -> float:

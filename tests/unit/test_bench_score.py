@@ -130,6 +130,12 @@ def test_a_part_of_the_table_stands_for_the_whole_without_its_start() -> None:
     assert part.scaled(11_000) == part
 
 
+def test_a_table_that_took_no_longer_than_the_small_one_has_no_rate_to_compare() -> None:
+    assert "| inf |" in "\n".join(
+        report([Run({ONE: Measured(Used(1000, 2, 3, 100), Used(5000, 2, 3, 100))})])
+    )
+
+
 def run_of(cpu: Mapping[Way, float]) -> Run:
     small = Used(1000, 1, 1, 100)
     return Run({way: Measured(small, Used(1_000_000, 10, used, 100 * used)) for way, used in cpu.items()})
