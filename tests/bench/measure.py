@@ -1,5 +1,7 @@
 """What the benchmarks have in common: memory, how repeated measurements are shown, and what was aimed at."""
 
+import os
+import platform
 import re
 import statistics
 import subprocess
@@ -21,6 +23,14 @@ def container_processes(name: str) -> list[int]:
     command = ["docker", "top", name, "-eo", "pid"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(pid) for pid in listed.stdout.split()[1:]]
+
+
+def machine(load: float) -> str:
+    """Say what the numbers are found on; ``load`` is the average from before."""
+    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = found[1] if found else platform.machine()
+    python = platform.python_version()
+    return f"{os.cpu_count()} cores ({processor}), Python {python}; load average before: {load:.1f}"
 
 
 def spread(values: list[float]) -> str:

@@ -1,12 +1,9 @@
 """The results as Markdown: the machine, tables of medians and ranges, ratios, targets."""
 
-import os
-import platform
-import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from pathlib import Path
 
+from tests.bench import measure
 from tests.bench.measure import spread, table
 from tests.bench.prepare import base_image
 from tests.bench.results import (
@@ -101,10 +98,7 @@ def verdicts(runs: list[Run], peers: list[Peer]) -> Iterator[str]:
 
 def machine(peers: list[Peer], load: float) -> Iterator[str]:
     """Yield what the numbers were found on, and with which versions; ``load`` is the average from before."""
-    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    processor = found[1] if found else platform.machine()
-    python = platform.python_version()
-    yield f"{os.cpu_count()} cores ({processor}), Python {python}; load average before: {load:.1f}\n"
+    yield f"{measure.machine(load)}\n"
     ours = ("mlflow", "scikit-learn", "numpy", "uvicorn")
     yield f"- from the lock: {', '.join(f'{name} {version(name)}' for name in ours)}"
     for peer in peers:
