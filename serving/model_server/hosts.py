@@ -2,8 +2,8 @@
 
 A page in a browser may ask whatever its own name leads to. If its owner lets that name lead to this machine,
 the browser asks this server, and shows the page the answers: https://en.wikipedia.org/wiki/DNS_rebinding. The
-Host of such a request is the name of the page, so one that is an address is nobody else's. By their addresses,
-Kubernetes and Prometheus ask the servers in a cluster.
+Host of such a request is the name of the page, so one that is an address is nobody else's. By its address,
+Kubernetes and Prometheus ask a server in a cluster.
 """
 
 import ipaddress

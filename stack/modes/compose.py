@@ -1,9 +1,10 @@
 """The stack with Docker Compose: its command lines, and how it is brought up and taken down."""
 
+import json
 import math
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,6 +35,25 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
         f"--project-directory={config.directory}",
         *arguments,
     ]
+
+
+def read_files(config: Config, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what the Compose files say, the user's own among them; ``environment`` fills in values.
+
+    Raises:
+        StackError: if Compose can't read them.
+
+    """
+    read = run(compose_command(config, "config", "--format=json"), environment)
+    if read.returncode != 0:
+        raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
+    files: dict[str, Any] = json.loads(read.stdout)
+    return files
+
+
+def plain(value: str) -> str:
+    """Return a value as it was before `docker compose config` wrote it."""
+    return value.replace("$$", "$")
 
 
 def service_names(config: Config) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.vendor", "stack.run"),
+    ("stack.doctor", "stack.export", "stack.vendor", "stack.run"),
     ("stack.__main__",),
 )
 
