@@ -120,7 +120,7 @@ def test_what_is_exported_of_a_stack_is_right(docker_stack: Stack, objects: list
     assert annotations["pyfunc-stack/image-id"] == version.tags["image_id"]
 
 
-def test_the_pod_runs_as_serving_does(docker_stack: Stack, objects: list[Manifest], pod: Pod) -> None:
+def test_the_pod_runs_as_serving_does(docker_stack: Stack, pod: Pod) -> None:
     serving = f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-serving-1"
     found, expected = (json.loads(docker("container", "inspect", name))[0] for name in (pod.name, serving))
     assert found["Image"] == expected["Image"]
