@@ -1,20 +1,18 @@
 """What the templates of a kustomize base are filled in with, as YAML."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any
 
 from stack.config import SERVER_SETTINGS
 from stack.errors import StackError
 from stack.export.service import Service
 from stack.export.version import Version
+from stack.export.writing import cpu_quantity, listed, literal, mapping, memory_quantity, one_line
 
 _BEFORE_STOP = 5  # seconds
-_MEBI = 1024**2
-_LEAST_MEMORY = 1024 * _MEBI
+_LEAST_MEMORY = 1024**3
 _CPUS = 2
 # A Service's name is a host's, too: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.1. KServe adds to it.
 _LONGEST_NAME = 50
@@ -51,13 +49,13 @@ def values_for(version: Version, service: Service, memory: int, wanted: Wanted) 
     """Return the value of each placeholder; see `kubernetes_files`."""
     name = name_in_cluster(version.model)
     return {
-        "name": _yaml(name),
+        "name": one_line(name),
         **_of_version(version, name),
         **_of_container(service),
         **_of_resources(service, memory),
         "environment": "\n".join(_environment(version, service, wanted)),
         "container": "kserve-container" if wanted.kserve else "model-server",
-        "settings": _yaml(f"{name}-settings"),
+        "settings": one_line(f"{name}-settings"),
         "known": " ".join(SERVER_SETTINGS),
         "given": "\n".join(f"{key}={value}" for key, value in service.settings.items()),
         "configurations": "configurations: [name-references.yaml]" if wanted.kserve else "",
@@ -84,24 +82,24 @@ def _of_version(version: Version, name: str) -> dict[str, str]:
     return {
         "model": version.model,
         "version": version.number,
-        "image": _yaml(version.image),
-        "os": _yaml(os),
-        "architecture": _yaml(architecture),
-        "labels": _mapping({key: value for key, value in labels.items() if _LABEL.fullmatch(value)}),
-        "annotations": _mapping(annotations),
+        "image": one_line(version.image),
+        "os": one_line(os),
+        "architecture": one_line(architecture),
+        "labels": mapping({key: value for key, value in labels.items() if _LABEL.fullmatch(value)}),
+        "annotations": mapping(annotations),
     }
 
 
 def _of_container(service: Service) -> dict[str, str]:
     return {
-        "command": _words(service.command),
-        "arguments": f"args: {_words(service.arguments)}" if service.arguments else "",
+        "command": one_line(list(map(literal, service.command))),
+        "arguments": f"args: {one_line(list(map(literal, service.arguments)))}" if service.arguments else "",
         "port": str(service.port),
         "user": str(service.user),
         "group": f"runAsGroup: {service.group}" if service.group is not None else "",
-        "read_only": _yaml(service.is_read_only),
-        "mounts": _listed("volumeMounts", map(_mount, service.tmpfs)),
-        "volumes": _listed("volumes", starmap(_volume, service.tmpfs.items())),
+        "read_only": one_line(service.is_read_only),
+        "mounts": listed("volumeMounts", map(_mount, service.tmpfs)),
+        "volumes": listed("volumes", starmap(_volume, service.tmpfs.items())),
         "before_stop": str(_BEFORE_STOP),
         "grace": str(_BEFORE_STOP + service.grace),
         "egress": _CLOSED if service.is_closed else "egress: [{}]",
@@ -113,37 +111,37 @@ def _of_resources(service: Service, memory: int) -> dict[str, str]:
     workers = service.settings.get("SERVER_WORKERS", "")
     cpus = service.cpus or (int(workers) if workers.isdecimal() else _CPUS)
     return {
-        "cpu_requested": _yaml(_cpu(cpus / 2)),
-        "cpu_limit": _yaml(_cpu(cpus)),
-        "memory_requested": _memory(limit // 2),
-        "memory_limit": _memory(limit),
+        "cpu_requested": cpu_quantity(cpus / 2),
+        "cpu_limit": cpu_quantity(cpus),
+        "memory_requested": memory_quantity(limit // 2),
+        "memory_limit": memory_quantity(limit),
     }
 
 
 def _environment(version: Version, service: Service, wanted: Wanted) -> Iterator[str]:
     name = name_in_cluster(version.model)
     for key, value in service.environment.items():
-        yield f"- {{ name: {key}, value: {_yaml(_literal(value))} }}"
+        yield f"- {{ name: {key}, value: {one_line(literal(value))} }}"
     yield "# Requests for these names, localhost and addresses are answered. SERVER_ALLOWED_HOSTS adds names."
     yield "- { name: SERVER_NAMESPACE, valueFrom: { fieldRef: { fieldPath: metadata.namespace } } }"
     hosts = [name, f"{name}-predictor"] if wanted.kserve else [name]
     ends = ("", ".$(SERVER_NAMESPACE)", ".$(SERVER_NAMESPACE).svc", ".$(SERVER_NAMESPACE).svc.cluster.local")
     names = ",".join(host + end for host in hosts for end in ends)
-    yield f"- {{ name: SERVER_SERVICE_NAMES, value: {_yaml(names)} }}"
+    yield f"- {{ name: SERVER_SERVICE_NAMES, value: {one_line(names)} }}"
     if service.private:
         yield "# Their values may be secret, so they are not written here."
     for key in service.private:
-        of = f"secretKeyRef: {{ name: {_yaml(secret_name(version.model))}, key: {_yaml(key)} }}"
-        yield f"- {{ name: {_yaml(key)}, valueFrom: {{ {of} }} }}"
+        of = f"secretKeyRef: {{ name: {one_line(secret_name(version.model))}, key: {one_line(key)} }}"
+        yield f"- {{ name: {one_line(key)}, valueFrom: {{ {of} }} }}"
 
 
 def _mount(path: str) -> str:
-    return f"{{ name: {_yaml(_volume_name(path))}, mountPath: {_yaml(path)} }}"
+    return f"{{ name: {one_line(_volume_name(path))}, mountPath: {one_line(path)} }}"
 
 
 def _volume(path: str, size: str) -> str:
     limit = f", sizeLimit: {size}" if size else ""
-    return f"{{ name: {_yaml(_volume_name(path))}, emptyDir: {{ medium: Memory{limit} }} }}"
+    return f"{{ name: {one_line(_volume_name(path))}, emptyDir: {{ medium: Memory{limit} }} }}"
 
 
 def _volume_name(path: str) -> str:
@@ -154,35 +152,3 @@ def _comment_on(left_out: tuple[str, ...]) -> str:
     if not left_out:
         return ""
     return f"# The Compose files also set {', '.join(left_out)} on serving, which nothing here stands for."
-
-
-def _words(words: tuple[str, ...]) -> str:
-    return _yaml([_literal(word) for word in words])
-
-
-def _literal(text: str) -> str:
-    """Keep Kubernetes from taking a part of a value for another variable."""
-    return text.replace("$", "$$")
-
-
-def _cpu(cpus: float) -> str:
-    return f"{round(cpus * 1000)}m" if cpus % 1 else str(int(cpus))
-
-
-def _memory(size: int) -> str:
-    """Write a number of bytes, rounded up, as a quantity."""
-    return f"{-(-size // _MEBI)}Mi"
-
-
-def _yaml(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Write a value on one line. JSON is YAML, and needs no rules for what must be quoted."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _mapping(values: Mapping[str, str]) -> str:
-    return "\n".join(f"{key}: {_yaml(value)}" for key, value in values.items())
-
-
-def _listed(key: str, items: Iterable[str]) -> str:
-    lines = [f"  - {item}" for item in items]
-    return "\n".join([f"{key}:", *lines]) if lines else ""
