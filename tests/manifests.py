@@ -90,6 +90,7 @@ def problems(objects: list[Manifest], secrets: tuple[str, ...] = ()) -> list[str
     found = with_deployment(objects)
     deployment = of_kind(found, "Deployment")
     return [
+        *_of_kserve(objects),
         *_of_names(found),
         *_of_selectors(found, deployment),
         *_of_ports(found, deployment),
@@ -111,6 +112,20 @@ def _pod(deployment: Manifest) -> Manifest:
 def _container(deployment: Manifest) -> Manifest:
     (container,) = _pod(deployment)["containers"]
     return dict(container)
+
+
+def _of_kserve(objects: list[Manifest]) -> Iterator[str]:
+    """Yield what KServe's own webhook would refuse (inference_service_validation.go, env_policy.go)."""
+    for it in (it for it in objects if it["kind"] == "InferenceService"):
+        annotations, predictor = it["metadata"]["annotations"], it["spec"]["predictor"]
+        modes = [annotations.get(f"serving.kserve.io/{key}") for key in ("deploymentMode", "autoscalerClass")]
+        if modes != ["Standard", "hpa"]:
+            yield "KServe takes no strategy and no CPU in this mode"
+        (container,) = predictor["containers"]
+        if container["name"] != "kserve-container":
+            yield "KServe does not know the container"
+        if any(of["name"] == "PYTHONPATH" for of in container["env"]):
+            yield "KServe refuses PYTHONPATH"
 
 
 def _of_names(objects: list[Manifest]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Makes the text of a kustomize base, a file for each object: of templates/ and the values for them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -22,10 +23,17 @@ def kubernetes_files(version: Version, service: Service, memory: int, wanted: Wa
     monitor = ["service-monitor"] if wanted.service_monitor else []
     names = [f"{name}.yaml" for name in (*workload, "disruption-budget", "network-policy", *monitor)]
     others = ["kustomization.yaml", "settings.env", *(["name-references.yaml"] if wanted.kserve else [])]
-    values = values_for(version, service, memory, wanted)
+    values = values_for(version, _for_kserve(service) if wanted.kserve else service, memory, wanted)
     values["resources"] = "\n".join(f"- {name}" for name in sorted(names))
     values["pod"] = _filled("pod.yaml", values).rstrip("\n")
     return {name: _filled(name, values) for name in (*names, *others)}
+
+
+def _for_kserve(service: Service) -> Service:
+    """Let the command set PYTHONPATH, which KServe refuses as a variable (its env_policy.go)."""
+    others = dict(service.environment)
+    path = others.pop("PYTHONPATH")
+    return replace(service, command=("env", f"PYTHONPATH={path}", *service.command), environment=others)
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,16 @@ from stack.release.registry import Registry
 from stack.release.replay import Exchange, Record, replay
 from stack.wait import wait_until
 from tests.e2e.stacks import Stack, docker
-from tests.manifests import VERSIONS, Manifest, kustomized, of_kind, problems, quantity, validate
+from tests.manifests import (
+    VERSIONS,
+    Manifest,
+    kustomized,
+    of_kind,
+    problems,
+    quantity,
+    validate,
+    with_deployment,
+)
 
 NAMESPACE = "models"
 
@@ -86,9 +96,9 @@ def objects(docker_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> li
     return kustomized(output)
 
 
-@pytest.fixture(scope="module")
-def pod(docker_stack: Stack, objects: list[Manifest]) -> Iterator[Pod]:
-    name = f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-pod"
+@contextmanager
+def running(name: str, objects: list[Manifest]) -> Iterator[Pod]:
+    """Run the container, and wait as long as the startup probe would."""
     docker(*run_command(name, objects))
     try:
         address = docker("port", name, "8080").split()[0]
@@ -108,9 +118,15 @@ def pod(docker_stack: Stack, objects: list[Manifest]) -> Iterator[Pod]:
         docker("rm", "--force", name)
 
 
+@pytest.fixture(scope="module")
+def pod(docker_stack: Stack, objects: list[Manifest]) -> Iterator[Pod]:
+    with running(f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-pod", objects) as pod:
+        yield pod
+
+
 def test_what_is_exported_of_a_stack_is_right(docker_stack: Stack, objects: list[Manifest]) -> None:
-    for version in (VERSIONS[0], VERSIONS[-1]):
-        validate(objects, version)
+    for each in (VERSIONS[0], VERSIONS[-1]):
+        validate(objects, each)
     assert problems(objects) == []
     version = docker_stack.version(docker_stack.aliases()["champion"])
     annotations = of_kind(objects, "Deployment")["metadata"]["annotations"]
@@ -208,6 +224,13 @@ def test_the_pod_answers_what_it_has_begun_when_it_is_stopped(docker_stack: Stac
     assert docker_stack.model.is_right(json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"])
     state = json.loads(docker("container", "inspect", pod.name))[0]["State"]
     assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+
+
+def test_kserves_pod_answers_too(docker_stack: Stack, tmp_path: Path) -> None:
+    docker_stack.script("export", "kubernetes", "--kserve", "--output", str(tmp_path / "kserve"))
+    objects = with_deployment(kustomized(tmp_path / "kserve"))
+    with running(f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-kserve", objects) as pod:
+        assert pod.ask("/model", "iris-predictor.models").json()["name"] == docker_stack.model.name
 
 
 def test_a_directory_that_holds_anything_is_refused(docker_stack: Stack) -> None:

@@ -98,9 +98,13 @@ def test_it_says_which_version_it_is_and_what_its_replay_found(base: list[Manife
 
 def test_the_server_runs_as_compose_runs_it(base: list[Manifest]) -> None:
     found = container(base)
-    assert found["command"] == ["python", "-m", "model_server"]
-    assert "args" not in found
     environment = {of["name"]: of["value"] for of in found["env"] if "value" in of}
+    command = found["command"]
+    if command[0] == "env":  # for KServe
+        environment |= [command[1].partition("=")[::2]]
+        command = command[2:]
+    assert command == ["python", "-m", "model_server"]
+    assert "args" not in found
     expected = files_of()["services"]["serving"]["environment"]
     own = {name: value for name, value in expected.items() if value and name != "SERVER_SERVICE_NAMES"}
     del own["SERVER_WORKERS"]
@@ -327,6 +331,31 @@ BROKEN: dict[str, tuple[str, Break]] = {
         lambda _, __, all_: dep(all_)["spec"]["strategy"]["rollingUpdate"].update(maxSurge=0),
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("expected", "break_it"),
+    [
+        (
+            "no CPU in this mode",
+            lambda it: it["metadata"]["annotations"].pop("serving.kserve.io/autoscalerClass"),
+        ),
+        ("does not know the container", lambda it: it["spec"]["predictor"]["containers"][0].update(name="x")),
+        (
+            "refuses PYTHONPATH",
+            lambda it: it["spec"]["predictor"]["containers"][0]["env"].append(
+                {"name": "PYTHONPATH", "value": "x"}
+            ),
+        ),
+    ],
+    ids=["mode", "container", "PYTHONPATH"],
+)
+def test_what_kserve_would_refuse_is_found(
+    expected: str, break_it: Callable[[Manifest], object], tmp_path: Path
+) -> None:
+    objects = built(tmp_path / "base", WANTED["kserve"])
+    break_it(of_kind(objects, "InferenceService"))
+    assert expected in " ".join(problems(objects))
 
 
 def dep(objects: list[Manifest]) -> Manifest:
