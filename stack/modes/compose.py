@@ -44,7 +44,7 @@ def read_files(config: Config, environment: Mapping[str, str] | None = None) -> 
         StackError: if Compose can't read them.
 
     """
-    read = run(compose_command(config, "config", "--format=json"), environment)
+    read = run(files_command(config), environment)
     if read.returncode != 0:
         raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
     files: dict[str, Any] = json.loads(read.stdout)
@@ -82,6 +82,11 @@ def come_up_command(config: Config) -> list[str]:
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
     return compose_command(config, "up", "--detach", "tracking", *_behind(config))
+
+
+def files_command(config: Config) -> list[str]:
+    """Build the command line that prints, as JSON, what Compose makes of its files and the settings."""
+    return compose_command(config, "config", "--format=json")
 
 
 def logs_command(config: Config, since: datetime) -> list[str]:
