@@ -25,8 +25,12 @@ KINDS = {
 FOREIGN = ("ServiceMonitor", "InferenceService")
 # What the model server gives the requests in flight.
 DRAIN = 10
+# When it replaces a worker that holds Python's lock, with the default of SERVER_TIMEOUT.
+HUNG = 60 + 30
 # The fields of a predictor that are no pod's: ComponentExtensionSpec of KServe's API, as far as it is used.
 _OF_KSERVE = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy", "labels"}
+# By the name alone, pods of another program would count as ours.
+_OURS = ("app.kubernetes.io/name", "app.kubernetes.io/part-of")
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|[KMGTPE]i?)?")
@@ -64,7 +68,7 @@ def as_deployment(service: Manifest) -> Manifest:
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "strategy": predictor["deploymentStrategy"],
-            "selector": {"matchLabels": {"app.kubernetes.io/name": labels["app.kubernetes.io/name"]}},
+            "selector": {"matchLabels": {key: labels[key] for key in _OURS}},
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
@@ -161,7 +165,7 @@ def _of_selectors(objects: list[Manifest], deployment: Manifest) -> Iterator[str
     for number, spread in enumerate(_pod(deployment).get("topologySpreadConstraints", [])):
         selectors[f"spread {number}"] = spread["labelSelector"]["matchLabels"]
     for whose, selector in selectors.items():
-        if not selector or not selector.items() <= labels.items():
+        if not set(_OURS) <= selector.keys() or not selector.items() <= labels.items():
             yield f"selector of {whose}"
 
 
@@ -219,8 +223,6 @@ def _of_security(deployment: Manifest) -> Iterator[str]:
     both = whole | own
     if not both.get("runAsNonRoot") or not both.get("runAsUser"):
         yield "it may be root"
-    if both.get("runAsGroup") == 0:
-        yield "its group may be root's"
     if both.get("seccompProfile") != {"type": "RuntimeDefault"}:
         yield "seccomp"
     if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
@@ -246,6 +248,9 @@ def _of_the_container(deployment: Manifest) -> Iterator[str]:
             yield f"quantity of {kind}"
         elif not 0 < (sizes[0] or 0) <= (sizes[1] or 0):
             yield f"more {kind} requested than allowed"
+    liveness = container.get("livenessProbe", {})
+    if liveness.get("periodSeconds", 10) * (liveness.get("failureThreshold", 3) - 1) < HUNG:
+        yield "a model that computes is killed"
     waited = container["lifecycle"]["preStop"]["exec"]["command"]
     if _pod(deployment)["terminationGracePeriodSeconds"] <= int(waited[-1]) + DRAIN:
         yield "it is killed before it has drained"

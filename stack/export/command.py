@@ -1,18 +1,16 @@
 """The verb `export`: finds out what runs, and writes the files."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 from stack.config import Config
 from stack.errors import StackError
+from stack.export.directory import check_is_free, write_whole
 from stack.export.kubernetes import kubernetes_files
 from stack.export.service import Service, read_service
-from stack.export.values import Wanted, secret_name
+from stack.export.values import LEAST_MEMORY, Wanted, secret_name
 from stack.export.version import Version, checked_version
+from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
 from stack.modes.docker import Docker, image
 from stack.release.commands import open_registry
@@ -24,7 +22,8 @@ def export_kubernetes(
     """Write a kustomize base for a version, by default the champion, and say what is left to do.
 
     Raises:
-        StackError: if the version has not passed, what runs can't be exported, or ``output`` holds anything.
+        StackError: if the version has not passed, what runs can't be exported, or ``output`` holds anything
+            but an earlier export.
 
     """
     check_is_free(output)
@@ -38,63 +37,46 @@ def export_kubernetes(
     with open_registry(config) as registry:
         version = checked_version(registry, mode, number, reference)
     service = read_service(mode.files_for(version.number))
-    served = mode.served()
-    memory = mode.memory_served() if served and served.image_id == version.image_id else 0
-    write_whole(output, kubernetes_files(version, service, memory, wanted))
+    is_served = check_served(mode, version)
+    memory = mode.memory_served() if is_served else 0
+    files = kubernetes_files(version, service, memory, wanted)
+    interruption = Interruption()  # from here on, a signal waits until all is written
+    write_whole(output, files)
+    interruption.check()
     print(f"version {version.number} of {version.model} is written to {output}: {version.replay}")
+    if not is_served:
+        print("it is not served here, so nothing has tried it with today's settings and limits")
+    if not (service.memory or memory):
+        print(f"nothing says how much memory it needs, so its limit is {LEAST_MEMORY // 1024**2} MiB")
     for told in _left_to_do(version, service, image(config, version.number)):
         print(told)
 
 
+def check_served(mode: Docker, version: Version) -> bool:
+    """Return whether the version is served; StackError if that is with other settings or another image.
+
+    The settings and limits were then tried by no model server.
+    """
+    served = mode.served()
+    if served is None or (served.model_name, served.version) != (version.model, version.number):
+        return False
+    if served.image_id != version.image_id or not served.is_healthy or not mode.is_current():
+        raise StackError(
+            f"version {version.number} of {version.model} is not exported: it is served, but does not answer,"
+            " or not with today's image, settings and Compose files; run ./scripts/deploy first"
+        )
+    return True
+
+
 def _left_to_do(version: Version, service: Service, local: str) -> Iterator[str]:
     """Say what a cluster needs besides."""
-    if version.image == local:
+    if tagged := version.image.tagged:
+        then = "" if version.image.is_pinned else "; after that, an export names it by its digest"
+        yield f"to push its image: docker tag {local} {tagged} && docker push {tagged}{then}"
+    else:
         yield f"its image {local} is on this machine only; docs/kubernetes.md says how a cluster gets it"
-    elif not version.is_pinned:
-        tag, push = f"docker tag {local} {version.image}", f"docker push {version.image}"
-        yield f"to push its image: {tag} && {push}; after that, an export names it by its digest"
     if service.private:
         secret = secret_name(version.model)
         yield f"the cluster needs the Secret {secret} with {', '.join(service.private)}: docs/kubernetes.md"
     if service.left_out:
         yield f"not exported, of what the Compose files set on serving: {', '.join(service.left_out)}"
-
-
-def check_is_free(directory: Path) -> None:
-    """Raise StackError if there is anything in the directory, or it is none."""
-    try:
-        is_free = not directory.exists() or not any(directory.iterdir())
-    except OSError as error:
-        raise _can_not_write(directory, error) from error
-    if not is_free or directory.is_symlink():
-        raise StackError(f"{directory} exists already; remove it, or name another directory with --output")
-
-
-def write_whole(directory: Path, files: Mapping[str, str]) -> None:
-    """Write the files into a new directory, which appears with all of them or not at all."""
-    try:
-        with _beside(directory) as made:
-            for name, text in files.items():
-                (made / name).write_text(text)
-            made.rename(directory)  # over an empty one, but over no other
-    except OSError as error:
-        check_is_free(directory)
-        raise _can_not_write(directory, error) from error
-
-
-@contextmanager
-def _beside(directory: Path) -> Iterator[Path]:
-    """Make a directory beside the other one, readable as that would be; remove what is left at the end."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        made = scratch / directory.name
-        made.mkdir()
-        yield made
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _can_not_write(directory: Path, error: OSError) -> StackError:
-    why = os.strerror(error.errno) if error.errno else str(error)
-    return StackError(f"can't write {directory} ({why}); name another directory with --output")

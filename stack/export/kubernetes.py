@@ -10,6 +10,8 @@ from stack.export.values import Wanted, values_for
 from stack.export.version import Version
 
 _TEMPLATES = Path(__file__).parent / "templates"
+FILES = {path.name for path in _TEMPLATES.iterdir()} - {"pod.yaml"}
+"""The names that the files of a base can have."""
 
 
 def kubernetes_files(version: Version, service: Service, memory: int, wanted: Wanted) -> dict[str, str]:
@@ -32,14 +34,16 @@ def kubernetes_files(version: Version, service: Service, memory: int, wanted: Wa
 def _for_kserve(service: Service) -> Service:
     """Let the command set PYTHONPATH, which KServe refuses as a variable (its env_policy.go)."""
     others = dict(service.environment)
-    path = others.pop("PYTHONPATH")
+    path = others.pop("PYTHONPATH", None)
+    if path is None:
+        return service
     return replace(service, command=("env", f"PYTHONPATH={path}", *service.command), environment=others)
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
     """Fill in a template. A value of several lines is indented as its place is; a line left empty goes."""
     lines = []
-    for line in (_TEMPLATES / name).read_text().splitlines():
+    for line in (_TEMPLATES / name).read_text("utf-8").splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         indented = {key: value.replace("\n", f"\n{indent}") for key, value in values.items()}
         lines.append(Template(line).substitute(indented))

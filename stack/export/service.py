@@ -27,7 +27,10 @@ _OWN = (
     "__pyfunc_model_path__",
 )
 _NAMES = "SERVER_SERVICE_NAMES"
-_CLOSED = {"serving-closed"}
+_OPEN = "serving-open"
+_NETWORKS = {"serving-closed", _OPEN}
+# As Linux reads it: https://docs.kernel.org/filesystems/tmpfs.html. A percentage is of the machine's memory.
+_SIZE = re.compile(r"(?:^|,)size=(\d+)([kmgtpe]?)(?=,|$)", re.ASCII)
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -62,6 +65,20 @@ class Service:
         """Where the model server listens."""
         return int(self.environment["SERVER_PORT"])
 
+    @property
+    def workers(self) -> int | None:
+        """How many workers the settings ask for; None if the server decides."""
+        return self._number("SERVER_WORKERS")
+
+    @property
+    def timeout(self) -> int:
+        """For how many seconds the server waits for a prediction."""
+        return self._number("SERVER_TIMEOUT") or 60
+
+    def _number(self, name: str) -> int | None:
+        text = self.settings.get(name, "")
+        return int(text) if text.isascii() and text.isdigit() else None  # the server refuses another text
+
 
 def read_service(files: Mapping[str, Any]) -> Service:
     """Read what `docker compose config --format json` prints.
@@ -73,13 +90,15 @@ def read_service(files: Mapping[str, Any]) -> Service:
     found = {key: value for key, value in files["services"]["serving"].items() if value not in (None, [], {})}
     limits = found.get("deploy", {}).get("resources", {}).get("limits", {})
     memory, cpus = found.get("mem_limit", limits.get("memory")), found.get("cpus", limits.get("cpus"))
-    given = {name: plain(value or "") for name, value in found["environment"].items()}
+    # A name without a value is a variable that is not there.
+    given = {name: plain(value) for name, value in found["environment"].items() if value is not None}
+    given["SERVER_PORT"] = _port(given.get("SERVER_PORT", ""))
     user, group = _user(found.get("user", ""))
     return Service(
         command=tuple(map(plain, found.get("entrypoint", ()))),
         arguments=tuple(map(plain, found.get("command", ()))),
-        settings={name: given[name] for name in SERVER_SETTINGS if given.get(name)},
-        environment={name: given[name] for name in _OWN},
+        settings=_settings(given),
+        environment={name: given[name] for name in _OWN if name in given},
         private=tuple(sorted(given.keys() - {*SERVER_SETTINGS, *_OWN, _NAMES})),
         user=user,
         group=group,
@@ -88,7 +107,7 @@ def read_service(files: Mapping[str, Any]) -> Service:
         grace=_seconds(found.get("stop_grace_period", "10s")),
         memory=int(memory) if memory else None,
         cpus=float(cpus) if cpus else None,
-        is_closed=found.get("networks", {}).keys() == _CLOSED,
+        is_closed=_OPEN not in found.get("networks", {}),
         left_out=tuple(_left_out(found)),
     )
 
@@ -99,6 +118,25 @@ def _left_out(serving: Mapping[str, Any]) -> Iterator[str]:
         yield "security_opt"
     if serving.get("deploy", {}).get("resources", {}).get("reservations"):
         yield "deploy.resources.reservations"
+    yield from (f"networks.{name}" for name in sorted(serving.get("networks", {}).keys() - _NETWORKS))
+    yield from (f"tmpfs {each}" for each in serving.get("tmpfs", ()) if "size=" in each and not _size(each))
+
+
+def _settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the model server's settings that have a value; each is to be one line of a file."""
+    settings = {name: given[name] for name in SERVER_SETTINGS if given.get(name)}
+    for name, value in settings.items():
+        if not value.isprintable():
+            raise StackError(f"{name} holds a line break or another control character; remove it")
+    return settings
+
+
+def _port(text: str) -> str:
+    if text and not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise StackError(
+            f"SERVER_PORT of serving: expected a number from 1 to 65535, found {text!r}; change it"
+        )
+    return text or "8080"  # as the server takes it
 
 
 def _user(text: str) -> tuple[int, int | None]:
@@ -113,9 +151,14 @@ def _user(text: str) -> tuple[int, int | None]:
 
 def _tmpfs(written: str) -> tuple[str, str]:
     """Read a path, and options such as size=64m."""
-    path, _, options = written.partition(":")
-    size = re.search(r"(?:^|,)size=(\d+)([kmg]?)", options.lower())
-    return path, f"{size[1]}{size[2].upper()}i" if size and size[2] else size[1] if size else ""
+    return written.partition(":")[0], _size(written)
+
+
+def _size(written: str) -> str:
+    size = _SIZE.search(written.partition(":")[2].lower())
+    if not size:
+        return ""
+    return f"{size[1]}{size[2].upper()}i" if size[2] else size[1]
 
 
 def _seconds(duration: str) -> int:

@@ -1,5 +1,6 @@
 """What the templates of a kustomize base are filled in with, as YAML."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ from stack.export.version import Version
 from stack.export.writing import cpu_quantity, listed, literal, mapping, memory_quantity, one_line
 
 _BEFORE_STOP = 5  # seconds
-_LEAST_MEMORY = 1024**3
+# A worker that hangs so much longer than SERVER_TIMEOUT is replaced by the server itself.
+_HUNG_FOR = 30  # seconds
+_LIVENESS_PERIOD = 10  # seconds
+LEAST_MEMORY = 1024**3
+"""The limit of a server's memory where nothing says how much it needs [bytes]."""
 _CPUS = 2
 # A Service's name is a host's, too: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.1. KServe adds to it.
 _LONGEST_NAME = 50
@@ -79,13 +84,17 @@ def _of_version(version: Version, name: str) -> dict[str, str]:
         "pyfunc-stack/image-id": version.image_id,
         "pyfunc-stack/replay": version.replay,
     }
+    # By both, since another program of that name may be in the namespace.
+    selector = {key: labels[key] for key in ("app.kubernetes.io/name", "app.kubernetes.io/part-of")}
     return {
         "model": version.model,
         "version": version.number,
-        "image": one_line(version.image),
+        "image": one_line(version.image.name),
+        "pull_policy": "Always" if version.image.may_change else "IfNotPresent",
         "os": one_line(os),
         "architecture": one_line(architecture),
         "labels": mapping({key: value for key, value in labels.items() if _LABEL.fullmatch(value)}),
+        "selector": mapping(selector),
         "annotations": mapping(annotations),
     }
 
@@ -102,14 +111,15 @@ def _of_container(service: Service) -> dict[str, str]:
         "volumes": listed("volumes", starmap(_volume, service.tmpfs.items())),
         "before_stop": str(_BEFORE_STOP),
         "grace": str(_BEFORE_STOP + service.grace),
+        "liveness_period": str(_LIVENESS_PERIOD),
+        "liveness_failures": str(math.ceil((service.timeout + _HUNG_FOR) / _LIVENESS_PERIOD) + 1),
         "egress": _CLOSED if service.is_closed else "egress: [{}]",
     }
 
 
 def _of_resources(service: Service, memory: int) -> dict[str, str]:
-    limit = service.memory or max(_LEAST_MEMORY, 2 * memory)
-    workers = service.settings.get("SERVER_WORKERS", "")
-    cpus = service.cpus or (int(workers) if workers.isdecimal() else _CPUS)
+    limit = service.memory or max(LEAST_MEMORY, 2 * memory)
+    cpus = service.cpus or service.workers or _CPUS
     return {
         "cpu_requested": cpu_quantity(cpus / 2),
         "cpu_limit": cpu_quantity(cpus),

@@ -12,18 +12,37 @@ if TYPE_CHECKING:
     from stack.release.registry import Registry
 
 # Name, tag, digest: https://github.com/distribution/reference says what each may be.
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"({_LABEL}(\.{_LABEL})*|\[[0-9a-fA-F:]+\])(:[0-9]+)?"
+_PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
-    r"(?P<name>[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+|[a-z0-9]+([._-]+[a-z0-9]+)*)"
-    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+    rf"(?P<name>({_HOST}/)?{_PART}(/{_PART})*)"
+    r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
 
 
 @dataclass(frozen=True)
-class Version:
-    """A version whose image has passed: the image's id and platform, and ``replay``, what was found.
+class Reference:
+    """By what name a cluster gets an image.
 
-    ``image`` is the name by which a cluster gets it.
+    ``tagged`` is that by which a registry is to get it; "" if the image is not to leave this machine.
+    ``may_change`` is whether the name may come to stand for another image.
     """
+
+    name: str
+    tagged: str = ""
+    may_change: bool = False
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it holds the image's digest."""
+        return "@" in self.name
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version whose image has passed: the image's id and platform, and ``replay``, what was found."""
 
     model: str
     number: str
@@ -31,12 +50,7 @@ class Version:
     replay: str
     image_id: str
     platform: str
-    image: str
-
-    @property
-    def is_pinned(self) -> bool:
-        """Whether the image is named by its digest."""
-        return "@" in self.image
+    image: Reference
 
 
 def checked_version(
@@ -48,9 +62,13 @@ def checked_version(
         StackError: if there is none, no image of it has passed, or ``reference`` names another image.
 
     """
-    number = named or registry.aliases().get("champion")
+    number = registry.aliases().get("champion") if named is None else named
     if number is None:
         raise StackError(f"no version of {registry.model_name} is champion; run: ./scripts/deploy")
+    if not (number.isascii() and number.isdigit()):
+        raise StackError(
+            f"no version to export: expected its number, as the MLflow UI shows it, found {number!r}"
+        )
     found = registry.version(number)
     own = image(docker.config, str(found.version))
     passed = check_passed(registry.model_name, str(found.version), found.tags, docker.image_id(found.version))
@@ -64,7 +82,7 @@ def checked_version(
         replay=found.tags["replay"],
         image_id=passed,
         platform=baked.platform,
-        image=reference_in_cluster(reference, str(found.version), baked, own) if reference else own,
+        image=reference_in_cluster(reference, str(found.version), baked, own),
     )
 
 
@@ -84,15 +102,18 @@ def check_passed(model: str, version: str, tags: dict[str, str], image_id: str) 
     return image_id
 
 
-def reference_in_cluster(reference: str, version: str, baked: Image, own: str) -> str:
-    """Return the name by which a registry has the image: with its digest, if it was pushed from here.
+def reference_in_cluster(reference: str | None, version: str, baked: Image, own: str) -> Reference:
+    """Return the name by which a cluster gets the image.
 
-    Without a tag, the tag is the version.
+    Without a ``reference``, it is its ``own`` here. With one, it has the digest, if Docker knows that.
+    Without a tag, the tag is the version and a part of the image's id: a version may be baked again.
 
     Raises:
         StackError: if it is no name of an image, or names another one.
 
     """
+    if reference is None:
+        return Reference(own)
     parts = _REFERENCE.fullmatch(reference)
     if not parts:
         raise StackError(
@@ -100,9 +121,9 @@ def reference_in_cluster(reference: str, version: str, baked: Image, own: str) -
             f" {reference!r}"
         )
     name, digest = parts["name"], parts["digest"]
-    tagged = f"{name}:{parts['tag'] or version}"
-    pushed = [each for each in baked.digests if each.partition("@")[0] == name.removeprefix("docker.io/")]
-    if digest and f"{name.removeprefix('docker.io/')}@{digest}" not in pushed:
+    tagged = f"{name}:{parts['tag'] or f'{version}-{_short(baked.identity)}'}"
+    known = [each for each in baked.digests if each.partition("@")[0] == name.removeprefix("docker.io/")]
+    if digest and f"{name.removeprefix('docker.io/')}@{digest}" not in known:
         raise StackError(
             f"{reference} is not known to be the image that has passed: Docker has no such digest of {own};"
             " name it by its tag"
@@ -113,6 +134,10 @@ def reference_in_cluster(reference: str, version: str, baked: Image, own: str) -
             f"{tagged} is another image on this machine than {own}, which has passed; run: docker tag {own}"
             f" {tagged}"
         )
-    if pushed:
-        return f"{name}@{digest or pushed[-1].partition('@')[2]}"
-    return tagged
+    if known:
+        return Reference(f"{name}@{digest or known[-1].partition('@')[2]}", tagged)
+    return Reference(tagged, tagged, may_change=parts["tag"] is not None)
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]

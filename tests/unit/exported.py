@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stack.export.version import Version
+from stack.export.version import Reference, Version
 
 VERSION = Version(
     model="iris",
@@ -11,7 +11,7 @@ VERSION = Version(
     replay="passed: 30 answers equal, 10 wrong requests refused",
     image_id="sha256:one",
     platform="linux/amd64",
-    image="registry.example.com/team/iris:3",
+    image=Reference("registry.example.com/team/iris:3", "registry.example.com/team/iris:3"),
 )
 
 

@@ -1,6 +1,6 @@
-"""What is exported, of what Compose, the registry and the engine say; and how it is written."""
+"""What is exported, of what Compose, the registry and the engine say."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,14 @@ import pytest
 from stack.config import load_config
 from stack.errors import StackError
 from stack.export import command, version
-from stack.export.command import check_is_free, export_kubernetes, write_whole
+from stack.export.command import check_served, export_kubernetes
 from stack.export.service import Service, read_service
 from stack.export.values import Wanted
-from stack.export.version import check_passed, reference_in_cluster
+from stack.export.version import Reference, check_passed, reference_in_cluster
 from stack.modes.engine import Image
+from stack.modes.mode import Served
 from stack.modes.native import Native
-from tests.unit.exported import files_of
+from tests.unit.exported import VERSION, files_of
 from tests.unit.test_docker import an_image
 
 CONFIG = load_config({}, Path("/nonexistent/.env"))
@@ -57,13 +58,12 @@ def test_the_container_of_serving_is_read() -> None:
 def test_what_the_users_own_compose_files_set_counts() -> None:
     found = read(
         command=["--flag", "$$HOME"],
-        environment={"API_KEY": "secret", "SERVER_WORKERS": "3", "EMPTY": None},
+        environment={"API_KEY": "secret", "SERVER_WORKERS": "3", "EMPTY": "", "UNSET": None},
         user="20000",
         tmpfs=["/tmp:size=64m,mode=1777", "/var/run:size=1024"],  # noqa: S108
         stop_grace_period="1m30.5s",
         mem_limit="536870912",
         cpus=1.5,
-        networks={"serving-closed": None, "other": None},
         volumes=[{"type": "bind", "source": "/data", "target": "/data"}],
         security_opt=["no-new-privileges:true", "seccomp:unconfined"],
     )
@@ -73,8 +73,55 @@ def test_what_the_users_own_compose_files_set_counts() -> None:
     assert (found.user, found.group) == (20000, None)
     assert found.tmpfs == {"/tmp": "64Mi", "/var/run": "1024"}  # noqa: S108
     assert (found.grace, found.memory, found.cpus) == (91, 536870912, 1.5)
-    assert not found.is_closed
     assert found.left_out == ("volumes", "security_opt")
+
+
+def test_a_network_of_the_users_own_opens_nothing_and_is_left_out() -> None:
+    found = read(networks={"serving-closed": None, "other": None})
+    assert (found.is_closed, found.left_out) == (True, ("networks.other",))
+    assert not read(networks={"serving-open": None}).is_closed
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "left_out"),
+    [
+        ("size=1T", "1Ti", ()),
+        ("mode=1777,size=64k", "64Ki", ()),
+        ("size=50%", "", ("tmpfs /tmp:size=50%",)),
+        ("size=12kb,noexec", "", ("tmpfs /tmp:size=12kb,noexec",)),
+        ("noexec", "", ()),
+    ],
+)
+def test_a_size_of_a_tmpfs_is_read_as_linux_does_or_left_out(
+    options: str, size: str, left_out: tuple[str, ...]
+) -> None:
+    found = read(tmpfs=[f"/tmp:{options}"])  # noqa: S108
+    assert (found.tmpfs, found.left_out) == ({"/tmp": size}, left_out)  # noqa: S108
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"SERVER_PORT": "http"}, "SERVER_PORT of serving: expected a number"),
+        ({"SERVER_PORT": "99999"}, "SERVER_PORT of serving: expected a number"),
+        ({"SERVER_ALLOWED_HOSTS": "a\nSERVER_STRICT=false"}, "SERVER_ALLOWED_HOSTS holds a line break"),
+        ({"SERVER_ALLOWED_HOSTS": "a\x7f"}, "SERVER_ALLOWED_HOSTS holds a line break"),
+    ],
+)
+def test_a_setting_that_no_file_can_hold_is_refused(environment: dict[str, str | None], says: str) -> None:
+    with pytest.raises(StackError, match=says):
+        read(environment=environment)
+
+
+def test_what_the_stack_sets_by_itself_may_be_unset() -> None:
+    found = read(environment={"SERVER_PORT": "", "PYTHONPATH": None})
+    assert found.port == 8080
+    assert "PYTHONPATH" not in found.environment
+
+
+def test_the_group_of_root_is_exported_as_compose_has_it() -> None:
+    found = read(user="10001:0")
+    assert (found.user, found.group) == (10001, 0)
 
 
 def test_limits_may_stand_where_swarm_has_them_and_a_reserved_device_is_left_out() -> None:
@@ -114,34 +161,48 @@ def test_any_other_version_is_refused(changes: dict[str, str], image_id: str, sa
 
 
 DIGEST = "sha256:" + "a" * 64
+BY_ID = "registry.example.com/team/iris:3-one"
+PINNED = f"localhost:5000/team/iris@{DIGEST}"
 
 
 @pytest.mark.parametrize(
     ("reference", "found"),
     [
-        ("registry.example.com/team/iris", "registry.example.com/team/iris:3"),
-        ("registry.example.com/team/iris:blue", "registry.example.com/team/iris:blue"),
-        ("me/iris", "me/iris:3"),
-        ("localhost:5000/team/iris", f"localhost:5000/team/iris@{DIGEST}"),
-        ("localhost:5000/team/iris:blue", f"localhost:5000/team/iris@{DIGEST}"),
-        (f"localhost:5000/team/iris@{DIGEST}", f"localhost:5000/team/iris@{DIGEST}"),
+        # A version may be baked again, so its number alone could name another image.
+        ("registry.example.com/team/iris", Reference(BY_ID, BY_ID)),
+        ("[::1]:5000/a--b", Reference("[::1]:5000/a--b:3-one", "[::1]:5000/a--b:3-one")),
+        ("me/iris:blue", Reference("me/iris:blue", "me/iris:blue", may_change=True)),
+        ("localhost:5000/team/iris", Reference(PINNED, "localhost:5000/team/iris:3-one")),
+        ("localhost:5000/team/iris:blue", Reference(PINNED, "localhost:5000/team/iris:blue")),
+        (PINNED, Reference(PINNED, "localhost:5000/team/iris:3-one")),
+        (None, Reference(OWN)),
     ],
 )
-def test_the_image_is_named_by_its_digest_where_it_was_pushed(
-    reference: str, found: str, monkeypatch: pytest.MonkeyPatch
+def test_the_image_is_named_so_that_another_can_not_take_its_place(
+    reference: str | None, found: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(version, "find_image", lambda _: None)
     assert reference_in_cluster(reference, "3", BAKED, OWN) == found
 
 
+def test_the_tag_holds_a_part_of_the_images_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(version, "find_image", lambda _: None)
+    found = reference_in_cluster("me/iris", "3", an_image("sha256:" + "0123456789abcdef" * 4), OWN)
+    assert found.name == "me/iris:3-0123456789ab"
+
+
 def test_dockers_own_hub_has_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(version, "find_image", lambda _: None)
     pushed = replace(BAKED, digests=[f"me/iris@{DIGEST}"])
-    assert reference_in_cluster("docker.io/me/iris:3", "3", pushed, OWN) == f"docker.io/me/iris@{DIGEST}"
+    assert reference_in_cluster("docker.io/me/iris:3", "3", pushed, OWN).name == f"docker.io/me/iris@{DIGEST}"
 
 
 @pytest.mark.parametrize(
-    "reference", ["", "Iris", "two words", "https://a/b", "iris:", "iris@sha256:1", "a//b", "$(x)", "-rm"]
+    "reference",
+    [
+        *("", "Iris", "two words", "https://a/b", "iris:", "iris@sha256:1", "a//b", "$(x)", "-rm"),
+        *("a..b", "a..b/c", "me/a..b", "me/a___b", "a-/b:1", "iris:\u0665"),
+    ],
 )
 def test_what_names_no_image_is_refused(reference: str) -> None:
     with pytest.raises(StackError, match="--image names no image"):
@@ -185,43 +246,56 @@ def test_a_stack_without_docker_has_nothing_to_export(
         export_kubernetes(CONFIG, None, tmp_path / "kubernetes", None, Wanted())
 
 
-def test_a_directory_that_holds_anything_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    file, full, link = tmp_path / "file", tmp_path / "full", tmp_path / "link"
-    file.touch()
-    full.mkdir()
-    (full / "mine").write_text("mine")
-    link.symlink_to(tmp_path / "elsewhere")
-    link.with_name("elsewhere").mkdir()
-    for each in (file, full, link):
-        with pytest.raises(StackError, match="--output"):
-            check_is_free(each)
-        with pytest.raises(StackError, match="--output"):
-            write_whole(each, {"a": ""})
-    assert [path.name for path in full.iterdir()] == ["mine"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "file", "full", "link"]
+@dataclass(frozen=True)
+class Serves:
+    """A mode that serves a version, with today's settings or others."""
+
+    it: Served | None
+    is_todays: bool = True
+
+    def served(self) -> Served | None:
+        return self.it
+
+    def is_current(self) -> bool:
+        return self.is_todays
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_new_directory_has_all_files_as_others_can_read_them(is_there: bool, tmp_path: Path) -> None:
-    target = tmp_path / "new" / "kubernetes"
-    if is_there:
-        target.mkdir(parents=True)
-    usual = tmp_path / "usual"
-    usual.mkdir()
-    write_whole(target, {"a": "1", "b": "2"})
-    assert {path.name: path.read_text() for path in target.iterdir()} == {"a": "1", "b": "2"}
-    assert target.stat().st_mode == usual.stat().st_mode
-    assert [path.name for path in target.parent.iterdir()] == ["kubernetes"]
+SERVED = Served("iris", "3", "sha256:one", is_healthy=True)
 
 
-def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"can't write .*--output"):
-        write_whole(tmp_path / "kubernetes", {"a": "1", "no/such/directory": "2"})
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("served", "is_served"),
+    [
+        (SERVED, True),
+        (replace(SERVED, version="2"), False),
+        (replace(SERVED, model_name="other"), False),
+        (None, False),
+    ],
+    ids=["served", "another version", "another model", "nothing"],
+)
+def test_whether_today_s_settings_were_tried_is_known(served: Served | None, is_served: bool) -> None:
+    assert check_served(Serves(served), VERSION) is is_served  # type: ignore[arg-type]
 
 
-def test_a_directory_that_can_not_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StackError, match=r"can't write .*--output"):
-        write_whole(tmp_path / "file" / "kubernetes", {"a": "1"})
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Serves(SERVED, is_todays=False),
+        Serves(replace(SERVED, is_healthy=False)),
+        Serves(replace(SERVED, image_id="sha256:other")),
+    ],
+    ids=["other settings", "no answer", "another image"],
+)
+def test_settings_that_the_served_version_does_not_have_are_not_exported(mode: Serves) -> None:
+    with pytest.raises(StackError, match=r"run \./scripts/deploy first"):
+        check_served(mode, VERSION)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", ["", "three", "1\n", "\u0663"])
+def test_what_is_no_number_of_a_version_is_refused(number: str) -> None:
+    class FakeRegistry:
+        def aliases(self) -> dict[str, str]:
+            return {"champion": "3"}
+
+    with pytest.raises(StackError, match="expected its number"):
+        version.checked_version(FakeRegistry(), None, number, None)  # type: ignore[arg-type]

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from stack.errors import StackError
-from stack.export.command import write_whole
+from stack.export.directory import write_whole
 from stack.export.kubernetes import kubernetes_files
 from stack.export.service import read_service
 from stack.export.values import Wanted, name_in_cluster
-from stack.export.version import Version
+from stack.export.version import Reference, Version
 from tests.manifests import (
     VERSIONS,
     Manifest,
@@ -128,6 +128,43 @@ def test_values_reach_the_server_as_they_are(tmp_path: Path) -> None:
     assert problems(made) == []
 
 
+def test_a_command_of_several_lines_is_kept_and_what_kustomize_can_not_write_is_refused(
+    tmp_path: Path,
+) -> None:
+    odd = "\x01\t\r\nü😀"
+    assert container(built(tmp_path / "base", command=[odd]))["args"] == [odd]
+    for character in "\x7f\x9f\u2028\ufeff\uffff\ud800":
+        with pytest.raises(StackError, match="a control character can't be exported"):
+            built(tmp_path / "none", command=[f"a{character}b"])
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("wanted", WANTED)
+def test_a_server_without_a_path_of_modules_is_exported_too(wanted: str, tmp_path: Path) -> None:
+    made = built(tmp_path / "base", WANTED[wanted], environment={"PYTHONPATH": None})
+    assert problems(made) == []
+    assert container(made)["command"] == ["python", "-m", "model_server"]
+
+
+@pytest.mark.parametrize(("may_change", "policy"), [(True, "Always"), (False, "IfNotPresent")])
+def test_a_tag_that_may_name_another_image_is_always_asked_for(
+    may_change: bool, policy: str, tmp_path: Path
+) -> None:
+    image = Reference("me/iris:blue", "me/iris:blue", may_change=may_change)
+    assert (
+        container(built(tmp_path / "base", version=replace(VERSION, image=image)))["imagePullPolicy"]
+        == policy
+    )
+
+
+@pytest.mark.parametrize(("timeout", "failures"), [("", 10), ("5", 5), ("61", 11), ("600", 64), ("soon", 10)])
+def test_a_model_may_hold_pythons_lock_as_long_as_the_server_lets_it(
+    timeout: str, failures: int, tmp_path: Path
+) -> None:
+    probe = container(built(tmp_path / "base", environment={"SERVER_TIMEOUT": timeout}))["livenessProbe"]
+    assert (probe["periodSeconds"], probe["failureThreshold"]) == (10, failures)
+
+
 def test_variables_of_the_model_come_from_a_secret_and_no_value_is_written(tmp_path: Path) -> None:
     made = built(tmp_path / "base", environment={"API_KEY": "s3cret", "NO": "s3cret"})
     validate(made, VERSIONS[0])
@@ -172,9 +209,9 @@ def test_a_size_of_tmp_is_kept_and_what_is_left_out_is_said(tmp_path: Path) -> N
 def test_a_model_in_the_open_network_reaches_others(tmp_path: Path) -> None:
     egress = {
         name: of_kind(built(tmp_path / name, networks={name: None}), "NetworkPolicy")["spec"]["egress"]
-        for name in ("serving-closed", "serving-open")
+        for name in ("serving-closed", "serving-open", "other")
     }
-    assert egress == {"serving-closed": [], "serving-open": [{}]}
+    assert egress == {"serving-closed": [], "serving-open": [{}], "other": []}
 
 
 @pytest.mark.parametrize(
@@ -233,6 +270,12 @@ BROKEN: dict[str, tuple[str, Break]] = {
         "selector of Service",
         lambda _, __, all_: of_kind(all_, "Service")["spec"].update(selector={"a": "b"}),
     ),
+    "Service by the name alone": (
+        "selector of Service",
+        lambda _, __, all_: of_kind(all_, "Service")["spec"].update(
+            selector={"app.kubernetes.io/name": "iris"}
+        ),
+    ),
     "budget": (
         "selector of PodDisruptionBudget",
         lambda _, __, all_: selects(of_kind(all_, "PodDisruptionBudget")["spec"]["selector"]),
@@ -264,6 +307,10 @@ BROKEN: dict[str, tuple[str, Break]] = {
         lambda _, one, __: one["livenessProbe"]["httpGet"].update(port="htpp"),
     ),
     "no startup probe": ("no startupProbe", lambda _, one, __: one.pop("startupProbe")),
+    "an impatient probe": (
+        "a model that computes is killed",
+        lambda _, one, __: one["livenessProbe"].update(failureThreshold=9),
+    ),
     "the Service's port": (
         "port of Service http",
         lambda _, __, all_: of_kind(all_, "Service")["spec"]["ports"][0].update(targetPort="x"),
@@ -292,10 +339,6 @@ BROKEN: dict[str, tuple[str, Break]] = {
         lambda _, one, __: one["securityContext"].update(runAsUser=0),
     ),
     "any user": ("it may be root", lambda pod, _, __: pod["securityContext"].pop("runAsNonRoot")),
-    "root's group": (
-        "its group may be root's",
-        lambda pod, _, __: pod["securityContext"].update(runAsGroup=0),
-    ),
     "seccomp": ("seccomp", lambda pod, _, __: pod["securityContext"].pop("seccompProfile")),
     "privileged": ("privileges", lambda _, one, __: one["securityContext"].update(privileged=True)),
     "escalation": ("privileges", lambda _, one, __: one["securityContext"].pop("allowPrivilegeEscalation")),
