@@ -250,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("kind", choices=["kubernetes"], help="what the cluster runs")
     number = "its number, as the MLflow UI shows it; default: the champion's"
     export.add_argument("version", metavar="VERSION", nargs="?", help=number)
-    new = "a directory, which must be new or empty; default: ./kubernetes"
+    new = "a directory: new, empty, or of an export, which is replaced; default: ./kubernetes"
     export.add_argument("--output", metavar="DIR", default="kubernetes", help=new)
     reference = "the image's name in your registry, such as registry.example.com/team/iris"
     export.add_argument("--image", metavar="REF", help=reference)

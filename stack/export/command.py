@@ -1,9 +1,10 @@
 """The verb `export`: finds out what runs, and writes the files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from stack.config import Config
+from stack.config import SERVER_SETTINGS, Config
 from stack.errors import StackError
 from stack.export.directory import check_is_free, write_whole
 from stack.export.kubernetes import kubernetes_files
@@ -37,25 +38,27 @@ def export_kubernetes(
     with open_registry(config) as registry:
         version = checked_version(registry, mode, number, reference)
     service = read_service(mode.files_for(version.number))
-    is_served = check_served(mode, version)
-    memory = mode.memory_served() if is_served else 0
+    was_tried = check_served(mode, version, service)
+    memory = mode.memory_served() if was_tried else 0
     files = kubernetes_files(version, service, memory, wanted)
     interruption = Interruption()  # from here on, a signal waits until all is written
     write_whole(output, files)
     interruption.check()
     print(f"version {version.number} of {version.model} is written to {output}: {version.replay}")
-    if not is_served:
-        print("it is not served here, so nothing has tried it with today's settings and limits")
+    if not was_tried:
+        print("no model server runs it here with today's settings and limits, so nothing has tried these")
     if not (service.memory or memory):
         print(f"nothing says how much memory it needs, so its limit is {LEAST_MEMORY // 1024**2} MiB")
     for told in _left_to_do(version, service, image(config, version.number)):
         print(told)
 
 
-def check_served(mode: Docker, version: Version) -> bool:
-    """Return whether the version is served; StackError if that is with other settings or another image.
+def check_served(mode: Docker, version: Version, service: Service) -> bool:
+    """Return whether the version is served as it is exported.
 
-    The settings and limits were then tried by no model server.
+    Raises:
+        StackError: if a deployment would serve it anew, or try to.
+
     """
     served = mode.served()
     if served is None or (served.model_name, served.version) != (version.model, version.number):
@@ -65,7 +68,18 @@ def check_served(mode: Docker, version: Version) -> bool:
             f"version {version.number} of {version.model} is not exported: it is served, but does not answer,"
             " or not with today's image, settings and Compose files; run ./scripts/deploy first"
         )
-    return True
+    return _runs_so(mode.container_served(), service)
+
+
+def _runs_so(container: Mapping[str, Any], service: Service) -> bool:
+    """Whether a container has these settings and limits: `is_current` may know of .env's settings only."""
+    given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
+    settings = {name: given[name] for name in SERVER_SETTINGS if given.get(name)}
+    limits = container["HostConfig"]["Memory"], container["HostConfig"]["NanoCpus"]
+    return settings == service.settings and limits == (
+        service.memory or 0,
+        round((service.cpus or 0) * 1e9),
+    )
 
 
 def _left_to_do(version: Version, service: Service, local: str) -> Iterator[str]:

@@ -247,6 +247,11 @@ class Docker:
         """Return how many bytes the model server holds; 0 if nothing is served."""
         return sum(_memory(found["Id"]) for found in self._containers("serving"))
 
+    def container_served(self) -> dict[str, Any]:
+        """Return what the engine knows of the container that serves; something must be served."""
+        [found] = self._containers("serving")
+        return found
+
     def files_for(self, version: str) -> dict[str, Any]:
         """Return what the Compose files say when this version is served."""
         return read_files(self.config, compose_environment(self.config, version, self.image_id(version)))

@@ -248,10 +248,13 @@ def test_a_stack_without_docker_has_nothing_to_export(
 
 @dataclass(frozen=True)
 class Serves:
-    """A mode that serves a version, with today's settings or others."""
+    """A mode that serves a version, with today's settings or others, in such a container."""
 
     it: Served | None
     is_todays: bool = True
+    workers: str = "2"
+    memory: int = 0
+    nano_cpus: int = 0
 
     def served(self) -> Served | None:
         return self.it
@@ -259,22 +262,35 @@ class Serves:
     def is_current(self) -> bool:
         return self.is_todays
 
+    def container_served(self) -> dict[str, Any]:
+        return {
+            "Config": {"Env": ["A=b=c", "SERVER_STRICT=", f"SERVER_WORKERS={self.workers}"]},
+            "HostConfig": {"Memory": self.memory, "NanoCpus": self.nano_cpus},
+        }
+
 
 SERVED = Served("iris", "3", "sha256:one", is_healthy=True)
+WITHIN: dict[str, Any] = {"mem_limit": "536870912", "cpus": 1.5}
 
 
 @pytest.mark.parametrize(
-    ("served", "is_served"),
+    ("mode", "limits", "was_tried"),
     [
-        (SERVED, True),
-        (replace(SERVED, version="2"), False),
-        (replace(SERVED, model_name="other"), False),
-        (None, False),
+        (Serves(SERVED), {}, True),
+        (Serves(SERVED, memory=536870912, nano_cpus=1500000000), WITHIN, True),
+        (Serves(SERVED, memory=536870912), WITHIN, False),
+        (Serves(SERVED, nano_cpus=1500000000), WITHIN, False),
+        (Serves(SERVED, workers="many"), {}, False),
+        (Serves(replace(SERVED, version="2")), {}, False),
+        (Serves(replace(SERVED, model_name="other")), {}, False),
+        (Serves(None), {}, False),
     ],
-    ids=["served", "another version", "another model", "nothing"],
+    ids=["so", "within limits", "other CPUs", "other memory", "settings", "version", "model", "nothing"],
 )
-def test_whether_today_s_settings_were_tried_is_known(served: Served | None, is_served: bool) -> None:
-    assert check_served(Serves(served), VERSION) is is_served  # type: ignore[arg-type]
+def test_whether_a_server_has_run_as_it_is_exported_is_known(
+    mode: Serves, limits: dict[str, Any], was_tried: bool
+) -> None:
+    assert check_served(mode, VERSION, read(**limits)) is was_tried  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +304,7 @@ def test_whether_today_s_settings_were_tried_is_known(served: Served | None, is_
 )
 def test_settings_that_the_served_version_does_not_have_are_not_exported(mode: Serves) -> None:
     with pytest.raises(StackError, match=r"run \./scripts/deploy first"):
-        check_served(mode, VERSION)  # type: ignore[arg-type]
+        check_served(mode, VERSION, read())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("number", ["", "three", "1\n", "\u0663"])

@@ -1,6 +1,7 @@
 """The kustomize base, as kubectl builds it: right by Kubernetes' schemas, and by checks that can fail."""
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.export.directory import write_whole
 from stack.export.kubernetes import kubernetes_files
@@ -251,6 +253,21 @@ def test_an_overlay_can_change_a_setting(tmp_path: Path) -> None:
     assert problems(made) == []
     assert of_kind(made, "ConfigMap")["data"] == {"SERVER_WORKERS": "4"}
     assert container(made)["image"] == "elsewhere.example.com/iris:3"
+
+
+def test_the_overlay_that_the_docs_show_can_be_built(tmp_path: Path) -> None:
+    built(tmp_path / "kubernetes")
+    shown = re.search(
+        r"```yaml\n(# production/.*?)```", (CHECKOUT / "docs/kubernetes.md").read_text(), re.DOTALL
+    )
+    assert shown
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / "kustomization.yaml").write_text(shown[1])
+    made = kustomized(tmp_path / "production")
+    assert problems(made) == []
+    settings = of_kind(made, "ConfigMap")["data"]
+    assert settings["SERVER_ALLOWED_HOSTS"] == "models.example.com,www.example.com"
+    assert container(made)["resources"]["limits"]["cpu"] == settings["SERVER_WORKERS"]
 
 
 Break = Callable[[Manifest, Manifest, list[Manifest]], object]
