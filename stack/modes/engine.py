@@ -70,7 +70,7 @@ def container_log(identity: str, *options: str) -> str:
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
 
-    And its labels, its names, when it last got one, and its digests in registries, as NAME@DIGEST.
+    And its labels, its names, when it last got one, and the digests that Docker knows, as NAME@DIGEST.
     """
 
     identity: str
