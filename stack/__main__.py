@@ -196,6 +196,21 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    """Write what a cluster needs to run a checked version's image, as a kustomize base.
+
+    The image stays as it is; docs/kubernetes.md says how a cluster gets it. A version whose image has not
+    passed the replay on this machine is refused.
+    """
+    from stack.config import load_config
+    from stack.export.command import export_kubernetes
+    from stack.export.values import Wanted
+
+    output = Path(arguments.beside, arguments.output)
+    wanted = Wanted(service_monitor=arguments.service_monitor, kserve=arguments.kserve)
+    export_kubernetes(load_config(), arguments.version, output, arguments.image, wanted)
+
+
 class _Verbs:
     """The command line, as verbs are added to it."""
 
@@ -282,6 +297,19 @@ def parser() -> argparse.ArgumentParser:
         "collect the Python packages of this platform; may be repeated; default: this machine and the images"
     )
     vendor.add_argument("--platform", action="append", default=[], choices=PLATFORMS, help=whose)
+    export = verbs.add(_export)
+    export.add_argument("kind", choices=["kubernetes"], help="what the cluster runs")
+    number = "its number, as the MLflow UI shows it; default: the champion's"
+    export.add_argument("version", metavar="VERSION", nargs="?", help=number)
+    new = "a directory: new, empty, or of an export, which is replaced; default: ./kubernetes"
+    export.add_argument("--output", metavar="DIR", default="kubernetes", help=new)
+    reference = "the image's name in your registry, such as registry.example.com/team/iris"
+    export.add_argument("--image", metavar="REF", help=reference)
+    more = export.add_mutually_exclusive_group()
+    more.add_argument("--service-monitor", action="store_true", help="also let a Prometheus Operator ask it")
+    kserve = "let KServe run it: an InferenceService, in place of what KServe makes of that by itself"
+    more.add_argument("--kserve", action="store_true", help=kserve)
+    export.add_argument("--beside", default="", help=argparse.SUPPRESS)
     return verbs.top
 
 

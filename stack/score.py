@@ -107,9 +107,9 @@ def _request(
 
 def _fetch(config: Config, mode: Mode, version: str | None, directory: Path) -> Fetched:
     """Resolve the version, download its files, and make its environment."""
-    from stack.release.commands import registered
+    from stack.release.commands import open_registry
 
-    with registered(config) as registry:
+    with open_registry(config) as registry:
         if version is None:
             version = registry.aliases().get("champion")
             if version is None:

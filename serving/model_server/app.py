@@ -30,7 +30,7 @@ _SHORT = (JSON, b"application/json; charset=utf-8", b"application/json;charset=u
 _GONE = 499
 _UNKNOWN_HOST = (
     "the Host of the request is neither localhost nor a name that SERVER_ALLOWED_HOSTS lists; ask for it by"
-    " 127.0.0.1, or add the name to that setting"
+    " its address, or add the name to that setting"
 )
 # A worker holds the bodies of so many of the largest requests; smaller ones than _SMALL are always taken.
 _LARGEST_BODIES = 8

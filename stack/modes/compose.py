@@ -1,9 +1,10 @@
 """The stack with Docker Compose: its command lines, and how it is brought up and taken down."""
 
+import json
 import math
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,25 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
     ]
 
 
+def read_files(config: Config, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what the Compose files say, the user's own among them; ``environment`` fills in values.
+
+    Raises:
+        StackError: if Compose can't read them.
+
+    """
+    read = run(files_command(config), environment)
+    if read.returncode != 0:
+        raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
+    files: dict[str, Any] = json.loads(read.stdout)
+    return files
+
+
+def plain(value: str) -> str:
+    """Return a value as it was before `docker compose config` wrote it."""
+    return value.replace("$$", "$")
+
+
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
     return ("tracking", *_behind(config), "serving")
@@ -62,6 +82,11 @@ def come_up_command(config: Config) -> list[str]:
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
     return compose_command(config, "up", "--detach", "tracking", *_behind(config))
+
+
+def files_command(config: Config) -> list[str]:
+    """Build the command line that prints, as JSON, what Compose makes of its files and the settings."""
+    return compose_command(config, "config", "--format=json")
 
 
 def logs_command(config: Config, since: datetime) -> list[str]:

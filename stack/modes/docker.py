@@ -25,6 +25,7 @@ from stack.modes.compose import (
     VERSION,
     answering_name,
     compose_command,
+    read_files,
     service_containers,
     service_names,
     trial_name,
@@ -312,7 +313,20 @@ class Docker:
 
     def fits_beside(self) -> bool:
         """Whether there is memory for a second model server beside the one that serves."""
-        return is_free(sum(_memory(found["Id"]) for found in self._containers("serving")))
+        return is_free(self.memory_served())
+
+    def memory_served(self) -> int:
+        """Return how many bytes the model server holds; 0 if nothing is served."""
+        return sum(_memory(found["Id"]) for found in self._containers("serving"))
+
+    def container_served(self) -> dict[str, Any]:
+        """Return what the engine knows of the container that serves; something must be served."""
+        [found] = self._containers("serving")
+        return found
+
+    def files_for(self, version: str) -> dict[str, Any]:
+        """Return what the Compose files say when this version is served."""
+        return read_files(self.config, compose_environment(self.config, version, self.image_id(version)))
 
     @contextmanager
     def trial(self, version: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The environments of models with Docker: images; versions with the same requirements are baked onto one."""
 
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.build_error import environment_error
-from stack.modes.compose import compose_command
+from stack.modes.compose import plain, read_files
 from stack.modes.engine import Image, find_image, run
 from stack.modes.environment import Environment
 from stack.modes.interruptible import run_interruptibly
@@ -141,16 +140,13 @@ def fetching_as_set(config: Config) -> Fetching:
         StackError: if they can't be read, or build nothing.
 
     """
-    read = run(compose_command(config, "config", "--format=json"))
-    if read.returncode != 0:
-        raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
-    files = json.loads(read.stdout)
+    files = read_files(config)
     build = files["services"]["tracking"].get("build")
     if build is None:
         raise StackError("the Compose files do not build tracking, so nothing says how; remove that change")
     given = {name: value for name, value in (build.get("args") or {}).items() if value is not None}
-    arguments = {name: _plain(value) for name, value in given.items()}
-    ca = str(_CERTIFICATES) if config.container_url else _plain(files["secrets"]["ca"]["file"])
+    arguments = {name: plain(value) for name, value in given.items()}
+    ca = str(_CERTIFICATES) if config.container_url else plain(files["secrets"]["ca"]["file"])
     network = build.get("network", "default")
     return Fetching(arguments, network, ca)
 
@@ -165,11 +161,6 @@ def _build(config: Config, environment: Environment, base: Image, on_wait: Calla
         )
     if built.how:
         raise environment_error(environment, built.how, built.output + built.log)
-
-
-def _plain(value: str) -> str:
-    """Return a value as it was before `docker compose config` wrote it."""
-    return value.replace("$$", "$")
 
 
 def digest(image: Image) -> str:

@@ -9,7 +9,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
@@ -70,7 +70,7 @@ def container_log(identity: str, *options: str) -> str:
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
 
-    And its labels, its names, and when it last got one.
+    And its labels, its names, when it last got one, and the digests that Docker knows, as NAME@DIGEST.
     """
 
     identity: str
@@ -79,6 +79,7 @@ class Image:
     labels: dict[str, str]
     names: list[str]
     named_at: datetime
+    digests: list[str] = field(default_factory=list)
 
 
 def find_image(name: str) -> Image | None:
@@ -95,6 +96,7 @@ def find_image(name: str) -> Image | None:
         of["Config"].get("Labels") or {},
         of["RepoTags"] or [],
         moment(of["Metadata"].get("LastTagTime") or "0001-01-01T00:00:00Z"),
+        of.get("RepoDigests") or [],
     )
 
 

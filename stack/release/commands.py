@@ -56,7 +56,7 @@ def release(
             _start_up(config, mode, interruption, lock)
         else:
             lock.enter_context(mode.exclusive())
-        with registered(config) as registry:
+        with open_registry(config) as registry:
             version = choose(registry, mode)
             served = deploy(registry, mode, version, interruption.check, unchecked=unchecked)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
@@ -82,7 +82,7 @@ def watch(config: Config, named_mode: str | None) -> None:
         return mode
 
     todays_mode()
-    with registered(config) as registry, suppress(KeyboardInterrupt):
+    with open_registry(config) as registry, suppress(KeyboardInterrupt):
         from stack.release.watch import Watch
 
         Watch(registry, todays_mode).follow(interruption.check)
@@ -90,7 +90,7 @@ def watch(config: Config, named_mode: str | None) -> None:
 
 def show_status(config: Config, *, json_wanted: bool) -> None:
     """Print what runs and what is served; StackError if something is wrong."""
-    with registered(config) as registry:
+    with open_registry(config) as registry:
         from stack.release import status
 
         status.show(config, registry, json_wanted=json_wanted)
@@ -102,7 +102,7 @@ def _start_up(config: Config, mode: Mode, interruption: Interruption, lock: Exit
         served = pool.submit(_serve_last, mode, lock)
         # Until then, no import here slows down those of tracking and trainer.
         _wait_for_tracking(config, interruption)
-        with registered(config) as registry:
+        with open_registry(config) as registry:
             is_locked = served.result()
             if is_locked:
                 resume(registry, mode, interruption.check)
@@ -153,7 +153,7 @@ def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
 
 
 @contextmanager
-def registered(config: Config) -> Iterator["Registry"]:
+def open_registry(config: Config) -> Iterator["Registry"]:
     """Import MLflow, and yield the registered model."""
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)

@@ -166,7 +166,7 @@ class Engine:
         base = {"args": {"PACKAGE_INDEX": "https://me:p$$w@index", "A": None}}
         files = {"services": {"tracking": {"build": base}}, "secrets": {"ca": {"file": "/ca.pem"}}}
 
-        def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        def run(command: list[str], _: object = None) -> subprocess.CompletedProcess[str]:
             self.commands.append(command)
             said = json.dumps(files) if "config" in command else "cowsay==6.1\n"
             return subprocess.CompletedProcess(command, 0, said, "")
@@ -177,6 +177,7 @@ class Engine:
             return Ended(failure and "it failed", failure, "")
 
         monkeypatch.setattr(docker_environment, "run", run)
+        monkeypatch.setattr("stack.modes.compose.run", run)
         monkeypatch.setattr(docker_environment, "run_interruptibly", build)
         monkeypatch.setattr(docker_environment, "find_image", known.get)
 

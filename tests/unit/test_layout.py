@@ -32,7 +32,7 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.vendor", "stack.run", "stack.score"),
+    ("stack.doctor", "stack.export", "stack.vendor", "stack.run", "stack.score"),
     ("stack.__main__",),
 )
 

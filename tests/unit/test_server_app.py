@@ -371,14 +371,16 @@ HOSTS = {
     "127.0.0.1:5002": True,
     "127.1.2.3": True,
     "[::1]:5002": True,
+    "192.168.0.1:8080": True,
+    "[fd00::2]": True,
     "serving.example.com": True,
     "Serving.example.com:80": True,
     "evil.example.com": False,
     "serving.example.com.evil.com": False,
     "localhost.evil.com:5002": False,
     "127.0.0.1.evil.com": False,
-    "192.168.0.1": False,
-    "[::2]": False,
+    "192.168.0.1.evil.com:80": False,
+    "2130706433": False,
     "": False,
 }
 
