@@ -109,7 +109,7 @@ RULES: dict[str, Callable[[Pair], bool]] = {
     "a body with a Content-Encoding, such as gzip": lambda pair: (
         "content-encoding" in pair.request.headers and pair.ours.status == 415
     ),
-    "another `Host` than localhost": lambda pair: (
+    "another `Host` than localhost, an address or a name in `SERVER_ALLOWED_HOSTS`": lambda pair: (
         pair.request.headers.get("host") == "evil.example.com" and pair.statuses == (200, 403)
     ),
     "HEAD on a page": lambda pair: pair.request.method == "HEAD" and pair.statuses == (405, 200),
@@ -253,7 +253,7 @@ SHOWN: dict[str, tuple[str, Request]] = {
         "double",
         Request(gzip.compress(RIGHT), more_headers={"content-encoding": "gzip"}),
     ),
-    "another `Host` than localhost": ("double", Request(RIGHT, more_headers={"host": "evil.example.com"})),
+    "another `Host` than localhost, an address or a name in `SERVER_ALLOWED_HOSTS`": ("double", Request(RIGHT, more_headers={"host": "evil.example.com"})),
     "HEAD on a page": ("double", Request(path="/ping", method="HEAD")),
     "one that MLflow's own code stumbles over, such as JSON that is nested too deeply": (
         "double",
