@@ -55,6 +55,8 @@ def _down(arguments: argparse.Namespace) -> None:
         failed.append(str(error))
     if failed:
         raise StackError("\n".join(failed))
+    if arguments.volumes and config.elsewhere:
+        print(f"==> what is on the tracking server {config.elsewhere} stays")
 
 
 def _train(arguments: argparse.Namespace) -> None:

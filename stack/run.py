@@ -15,7 +15,7 @@ def train(*arguments: str) -> None:
 
     """
     config = load_config()
-    if config.tracking_url == config.own_tracking_url:
+    if not config.elsewhere:
         check_owner_of_running(config)
     _become(config, config.trainer_arguments(*arguments))
 

@@ -12,11 +12,12 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
+from stack.modes.elsewhere import check_elsewhere
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import LOG_LINES
 from stack.modes.owner import check_owner
-from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
+from stack.modes.report import begin_text, ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 _ONE_SHOTS = ("trainer", "deploy")
@@ -38,7 +39,7 @@ def compose_command(config: Config, *arguments: str) -> list[str]:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return ("tracking", *_behind(config), "serving")
+    return (*(() if config.elsewhere else ("tracking",)), *_behind(config), "serving")
 
 
 def _behind(config: Config) -> tuple[str, ...]:
@@ -62,6 +63,11 @@ def come_up_command(config: Config) -> list[str]:
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
     return compose_command(config, "up", "--detach", "tracking", *_behind(config))
+
+
+def files_command(config: Config) -> list[str]:
+    """Build the command line that prints, as JSON, what Compose makes of its files and the settings."""
+    return compose_command(config, "config", "--format=json")
 
 
 def logs_command(config: Config, since: datetime) -> list[str]:
@@ -99,7 +105,8 @@ def up(config: Config, *, detach: bool) -> None:
     """
     interruption = Interruption()
     check_owner(config)
-    print("==> with Docker", flush=True)
+    check_elsewhere(config, files_command(config))
+    print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
     if status != 0:

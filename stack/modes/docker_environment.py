@@ -11,7 +11,7 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.build_error import environment_error
-from stack.modes.compose import compose_command
+from stack.modes.compose import files_command
 from stack.modes.engine import Image, find_image, run
 from stack.modes.environment import Environment
 from stack.modes.interruptible import run_interruptibly
@@ -119,7 +119,7 @@ def build_command(
 
 
 def _build(config: Config, environment: Environment, base: Image, on_wait: Callable[[], None]) -> None:
-    read = run(compose_command(config, "config", "--format=json"))
+    read = run(files_command(config))
     if read.returncode != 0:
         raise StackError(f"Compose can't read the Compose files or .env: {read.stderr.strip()}; correct them")
     files = json.loads(read.stdout)

@@ -14,7 +14,7 @@ from typing import Any
 
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
-from stack.modes.compose import VERSION, compose_command
+from stack.modes.compose import VERSION, files_command
 from stack.modes.engine import containers, run
 from stack.modes.engine_error import EngineError
 from stack.modes.owner import DIRECTORY
@@ -40,7 +40,7 @@ def seen_from_host(config: Config) -> Config:
 
 def check_files(config: Config) -> None:
     """Raise StackError if the Compose that runs here can't do what the files say of `serving`."""
-    read = run(compose_command(config, "config", "--format=json"))
+    read = run(files_command(config))
     if read.returncode != 0:
         why = read.stderr.strip().rpartition("\n")[2]
         raise _can_not(config, f"can't use the Compose files: {why}; correct them")

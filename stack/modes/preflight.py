@@ -94,7 +94,8 @@ def check_machine(config: Config, *, is_serving: bool) -> None:
 
     """
     check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
-    check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
+    if not config.elsewhere:
+        check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
     if not is_serving:
         check_port("SERVING_PORT", config.serving_port, "the model server")
 

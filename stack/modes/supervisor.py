@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,7 +16,7 @@ from stack.interruption import Interruption
 from stack.modes.parts import Parts
 from stack.modes.preflight import check_home_owner, check_machine, delete_data, prepare_home
 from stack.modes.processes import Process, write_pid
-from stack.modes.report import failed_text, up_text
+from stack.modes.report import begin_text, failed_text, up_text
 from stack.wait import Progress, wait_until
 
 _STOPPING = "stopping"  # the note of a supervisor that stops the stack
@@ -34,11 +33,9 @@ def up(config: Config, *, detach: bool) -> None:
             champion if there is one. If a server can't be started or ended by itself: then nothing runs.
 
     """
-    # The user's shell may name another tracking server than the one that is started here.
-    config = replace(config, tracking_url=config.own_tracking_url)
     interruption = Interruption()
     progress = Progress()
-    print("==> without Docker", flush=True)
+    print(begin_text(config, "without Docker"), flush=True)
 
     def on_wait() -> None:
         interruption.check()
@@ -55,9 +52,12 @@ def up(config: Config, *, detach: bool) -> None:
     with supervisor.claim() as lock:
         check_machine(config, is_serving=parts.stop_left_over())
         try:
-            parts.start_tracking()
+            if parts.needed:
+                parts.start_tracking()
             failed = _train_and_deploy(parts, progress, is_new=True)
-            watched = parts.watch({"tracking"})
+            watched = parts.watch(parts.needed)
+            if failed is not None and not watched:  # nothing runs: the tracking server is elsewhere
+                raise failed
             if failed is None:
                 print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
             else:
@@ -86,7 +86,8 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
-    parts.wait_for_tracking()
+    if parts.needed:
+        parts.wait_for_tracking()
     failed = _train_and_deploy(parts, progress)
     if failed is not None:
         raise failed
@@ -104,17 +105,21 @@ def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False)
     """
     failed = []
 
-    def wait_for_tracking() -> str:
+    def tracking_answers() -> str:
         parts.wait_for_tracking()
         return parts.told_by_tracking() if is_new else ""
+
+    def wait_for_tracking() -> None:
+        if parts.needed:
+            _step(progress, "starting the tracking server", tracking_answers)
 
     with contextlib.ExitStack() as started:
         try:
             finish = started.enter_context(parts.jobs())
         except StackError as error:  # another `up` has started them
-            _step(progress, "starting the tracking server", wait_for_tracking)
+            wait_for_tracking()
             return error
-        _step(progress, "starting the tracking server", wait_for_tracking)
+        wait_for_tracking()
         for what, name in (
             ("training the model", "trainer"),
             ("baking, replaying and serving the model", "deploy"),
@@ -122,7 +127,7 @@ def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False)
             try:
                 _step(progress, what, partial(finish, name))
             except StackError as error:
-                parts.watch({"tracking"})
+                parts.watch(parts.needed)
                 failed.append(str(error))
     return StackError("\n".join(failed)) if failed else None
 

@@ -17,12 +17,12 @@ from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode
 from stack.release.deploy import deploy, resume, serve_last
-from stack.wait import not_healthy, wait_until
+from stack.tracking import no_answer, seconds_to_wait
+from stack.wait import wait_until
 
 if TYPE_CHECKING:
     from stack.release.registry import Registry
 
-_TRACKING_WITHIN = 120  # seconds
 # After so many seconds of training, other deployments may run.
 _LOCKED_FOR = 10
 # A deployment may take so long: a large model is baked and replayed.
@@ -145,10 +145,13 @@ def _serve_last(mode: Mode, lock: ExitStack) -> bool:
 
 def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
     try:
-        wait_until(
-            lambda: not_healthy(config.tracking_url), timeout=_TRACKING_WITHIN, on_wait=interruption.check
-        )
+        wait_until(lambda: no_answer(config), timeout=seconds_to_wait(config), on_wait=interruption.check)
     except StackError as error:
+        if config.elsewhere:
+            raise StackError(
+                f"the tracking server elsewhere does not answer: {error}; start it, or correct"
+                " MLFLOW_TRACKING_URI, then run: ./scripts/up"
+            ) from error
         raise StackError(f"the tracking server fails to start: {error}; see its log") from error
 
 
@@ -157,6 +160,7 @@ def _registry(config: Config) -> Iterator["Registry"]:
     """Import MLflow, and yield the registered model."""
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)
+    os.environ.update(config.client)
     import mlflow
     from mlflow import MlflowClient
 

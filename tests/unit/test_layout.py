@@ -25,6 +25,7 @@ FLOORS = (
         "stack.config",
         "stack.model_env",
         "stack.errors",
+        "stack.tracking",
         "stack.wait",
         "stack.interruption",
         "stack.mlflow_internals",
