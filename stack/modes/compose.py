@@ -12,7 +12,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
-from stack.modes.elsewhere import check_elsewhere
+from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import LOG_LINES
@@ -106,6 +106,7 @@ def up(config: Config, *, detach: bool) -> None:
     interruption = Interruption()
     check_owner(config)
     check_elsewhere(config, files_command(config))
+    remove_cut_off(config)
     print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))

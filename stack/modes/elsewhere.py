@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from stack.config import LOOPBACK, Config
 from stack.errors import StackError
-from stack.modes.engine import run
+from stack.modes.engine import containers, run
 
 _OVERLAYS = "compose/tracking-elsewhere.yml", "compose/tracking-of-stack.yml"
 
@@ -20,12 +20,34 @@ def check_elsewhere(config: Config, files: list[str]) -> None:
     read = run(files)
     if read.returncode == 0:
         judge_files(config, json.loads(read.stdout))
-    network = f"{config.tracking_stack}_default"
-    if config.tracking_stack and run(["docker", "network", "inspect", network]).returncode != 0:
+    if config.tracking_stack and not _network_id(config):
         raise StackError(
             f"the stack {config.tracking_stack}, which TRACKING_STACK names, is not up in this engine; run"
             " ./scripts/up in its checkout first, or correct TRACKING_STACK"
         )
+
+
+def remove_cut_off(config: Config) -> None:
+    """Remove ended containers of this stack that the engine could not start again.
+
+    When the other stack goes down and up, its network is another one of the same name.
+    """
+    if not config.tracking_stack:
+        return
+    today = _network_id(config)
+    for found in containers(f"label=com.docker.compose.project={config.project}"):
+        network = found["NetworkSettings"]["Networks"].get(_network(config), {})
+        if not found["State"]["Running"] and network.get("NetworkID", today) != today:
+            run(["docker", "rm", found["Id"]])
+
+
+def _network(config: Config) -> str:
+    """Name the network of the other stack; compose/tracking-of-stack.yml names it, too."""
+    return f"{config.tracking_stack}_default"
+
+
+def _network_id(config: Config) -> str:
+    return run(["docker", "network", "inspect", "--format={{.Id}}", _network(config)]).stdout.strip()
 
 
 def judge_files(config: Config, files: dict[str, Any]) -> None:
@@ -42,7 +64,7 @@ def judge_files(config: Config, files: dict[str, Any]) -> None:
     inside = files["services"]["trainer"]["environment"]["MLFLOW_TRACKING_URI"]
     if urlsplit(inside).hostname in LOOPBACK:
         raise StackError(
-            f"containers can't reach the tracking server {inside}, because that means themselves; if it is that"
-            f" of another stack in this engine, set {of_stack} and TRACKING_STACK in .env, else set"
+            f"containers can't reach the tracking server {inside}, because that means themselves; if it is"
+            f" that of another stack in this engine, set {of_stack} and TRACKING_STACK in .env, else set"
             " MLFLOW_TRACKING_URI to an address that other machines reach"
         )

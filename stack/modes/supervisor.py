@@ -87,6 +87,11 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
     if parts.needed:
+        if not parts.process("tracking").is_running():
+            raise StackError(
+                "the stack that runs here was started with a tracking server elsewhere, and has none of its"
+                " own; run ./scripts/down, then this again, or set MLFLOW_TRACKING_URI or TRACKING_STACK again"
+            )
         parts.wait_for_tracking()
     failed = _train_and_deploy(parts, progress)
     if failed is not None:

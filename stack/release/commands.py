@@ -149,7 +149,7 @@ def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
     except StackError as error:
         if config.elsewhere:
             raise StackError(
-                f"the tracking server elsewhere does not answer: {error}; start it, or correct"
+                f"the tracking server does not answer: {error}; start it, or correct"
                 " MLFLOW_TRACKING_URI, then run: ./scripts/up"
             ) from error
         raise StackError(f"the tracking server fails to start: {error}; see its log") from error
