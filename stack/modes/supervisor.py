@@ -90,7 +90,7 @@ def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
         if not parts.process("tracking").is_running():
             raise StackError(
                 "the stack that runs here was started with a tracking server elsewhere, and has none of its"
-                " own; run ./scripts/down, then this again, or set MLFLOW_TRACKING_URI or TRACKING_STACK again"
+                " own; run ./scripts/down, then this again"
             )
         parts.wait_for_tracking()
     failed = _train_and_deploy(parts, progress)

@@ -46,7 +46,7 @@ def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @contextmanager
 def without_tracking(stack: Stack) -> Iterator[None]:
-    """Let the tracking server give no answer: it is killed or, natively, where that stops its stack, stopped."""
+    """Let the tracking server give no answer. It is killed or, natively, halted: a kill ends its stack."""
     if stack.mode == "docker":
         name = f"{stack.settings['COMPOSE_PROJECT_NAME']}-tracking-1"
         docker("kill", name)
