@@ -72,8 +72,8 @@ def check_tracking(
             )
         if isinstance(error, requests.exceptions.SSLError):
             return fix(
-                f"{name} has a certificate that can't be checked: set MLFLOW_TRACKING_SERVER_CERT_PATH to the PEM"
-                " file of the authority that has signed it"
+                f"{name} has a certificate that can't be checked: set MLFLOW_TRACKING_SERVER_CERT_PATH to the"
+                " PEM file of the authority that has signed it"
             )
         return fix(f"{name} does not answer ({reason}): start it, or correct MLFLOW_TRACKING_URI")
     return judge_answer(name, status, host or urlsplit(url).netloc)
