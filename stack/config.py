@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
 from stack.errors import StackError
 from stack.model_env import read_model_env
+from stack.tracking_settings import check_tracking, client_settings, own_url, tracking_url
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
@@ -31,14 +31,6 @@ SERVER_SETTINGS = (
     "SERVER_ALLOWED_HOSTS",
     "SERVER_CORS_ORIGINS",
 )
-# How MLflow's client logs in at a tracking server, and checks its certificate.
-CLIENT_SETTINGS = (
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_SERVER_CERT_PATH",
-    "MLFLOW_TRACKING_INSECURE_TLS",
-)
 SERVING_NETWORKS = ("closed", "open")
 """In docker-compose.yml, their names begin with `serving-`."""
 # What is set in .env and nowhere else, of all that a trainer, a model server or their user might look for.
@@ -50,7 +42,6 @@ SETTINGS = (
 )
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -61,11 +52,11 @@ class Config:
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``elsewhere`` is the
     address of a tracking server that this stack only uses, as its user knows it; empty if it starts its own.
     ``client`` holds what logs in there. ``tracking_stack`` is the project whose server that is, if it is in
-    the same engine. ``gate`` holds the
-    bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
-    with {} for a service's name, if this process is in their network. ``server`` holds the model server's
-    settings, as given; ``serving_network`` is the network of its container. ``model_environment`` holds the
-    variables of the user's model. ``directory`` is the checkout as Compose is told of it.
+    the same engine. ``gate`` holds the bounds that override those of the model's train.py.
+    ``container_url`` is where the containers answer, with {} for a service's name, if this process is in
+    their network. ``server`` holds the model server's settings, as given; ``serving_network`` is the network
+    of its container. ``model_environment`` holds the variables of the user's model. ``directory`` is the
+    checkout as Compose is told of it.
     """
 
     project: str
@@ -89,7 +80,12 @@ class Config:
     @property
     def own_tracking_url(self) -> str:
         """Where the stack's own tracking server answers on this machine."""
-        return _own_url(self.tracking_port)
+        return own_url(self.tracking_port)
+
+    @property
+    def tracking_setting(self) -> str:
+        """Name the setting that says which tracking server elsewhere it is."""
+        return "TRACKING_STACK" if self.tracking_stack else "MLFLOW_TRACKING_URI"
 
     @property
     def serving_url(self) -> str:
@@ -116,6 +112,7 @@ class Config:
             **self.client,
             "MLFLOW_TRACKING_URI": self.tracking_url,
             "TRACKING_ELSEWHERE": self.elsewhere,
+            "TRACKING_STACK": self.tracking_stack,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MODEL_NAME": self.model_name,
         }
@@ -152,10 +149,13 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     env_file: Path = ENV_FILE,
     model_env_file: Path | None = None,
+    *,
+    asks_tracking: bool = True,
 ) -> Config:
     """Read the settings; the environment overrides .env.
 
-    An empty value counts as not set, as for Compose.
+    An empty value counts as not set, as for Compose. Not ``asks_tracking`` is for what works without a
+    tracking server: wrong settings of it are then no error.
 
     Raises:
         StackError: if a value can't be used.
@@ -185,14 +185,17 @@ def load_config(
             f"SERVING_NETWORK names no network: expected {' or '.join(SERVING_NETWORKS)}, found"
             f" {serving_network!r}; change it"
         )
-    tracking_url = _tracking_url(values, tracking_port)
-    is_elsewhere = "TRACKING_STACK" in values or tracking_url != _own_url(tracking_port)
+    project = values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack")
+    if asks_tracking:
+        check_tracking(values, project, tracking_port, CHECKOUT)
+    url = tracking_url(values, tracking_port)
+    is_elsewhere = "TRACKING_STACK" in values or url != own_url(tracking_port)
     if container_url := values.get("CONTAINER_URL"):  # a container reaches each server by another address
         elsewhere = values.get("TRACKING_ELSEWHERE", "")
     else:
-        elsewhere = tracking_url if is_elsewhere else ""
+        elsewhere = url if is_elsewhere else ""
     return Config(
-        project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
+        project=project,
         model_name=model_name,
         model_dir=model_dir,
         gate={name: values[name] for name in _GATE if name in values},
@@ -200,48 +203,15 @@ def load_config(
         serving_network=serving_network,
         tracking_port=tracking_port,
         serving_port=serving_port,
-        tracking_url=tracking_url,
+        tracking_url=url,
         container_url=container_url,
         elsewhere=elsewhere,
         tracking_stack=values.get("TRACKING_STACK", ""),
-        client=_client(values),
+        client=client_settings(values, CHECKOUT),
         is_watched=not {"watch", "*"}.isdisjoint(values.get("COMPOSE_PROFILES", "").split(",")),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
         model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),
     )
-
-
-def _own_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
-def _tracking_url(values: Mapping[str, str], own_port: int) -> str:
-    """Return the address of the tracking server; the stack's own has one spelling only."""
-    url = values.get("MLFLOW_TRACKING_URI", _own_url(own_port)).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        port, is_server = parts.port, parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_server = False
-    if not is_server:  # another kind of address may hold a password, so it is not shown
-        raise StackError(
-            "MLFLOW_TRACKING_URI is not the address of a tracking server; set it to one that begins with"
-            " http:// or https://, or remove it"
-        )
-    if "@" in parts.netloc:
-        raise StackError(
-            "MLFLOW_TRACKING_URI holds a name or a password, which logs would show; take them out, and set"
-            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-    is_own = (parts.scheme, port, parts.path) == ("http", own_port, "") and parts.hostname in LOOPBACK
-    return _own_url(own_port) if is_own else url
-
-
-def _client(values: Mapping[str, str]) -> dict[str, str]:
-    """Return what MLflow's client logs in with; the path of a certificate is one from the checkout on."""
-    found = {name: values[name] for name in CLIENT_SETTINGS if name in values}
-    certificate = "MLFLOW_TRACKING_SERVER_CERT_PATH"
-    return {name: str(CHECKOUT / value) if name == certificate else value for name, value in found.items()}
 
 
 def _port(values: Mapping[str, str], name: str, default: str) -> int:

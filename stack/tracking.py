@@ -5,12 +5,18 @@ from collections.abc import Mapping
 from stack.config import Config
 from stack.wait import not_healthy
 
-_WITHIN, _ELSEWHERE_WITHIN = 120, 10
+_WITHIN, _ELSEWHERE_WITHIN = 120, 30
 
 
 def seconds_to_wait(config: Config) -> float:
     """Return for how long a start waits for the server: the stack's own starts at the same time."""
     return _ELSEWHERE_WITHIN if config.elsewhere else _WITHIN
+
+
+def remedy(config: Config) -> str:
+    """Say what mends a server elsewhere that does not answer."""
+    correct = "TRACKING_STACK or TRACKING_PORT" if config.tracking_stack else "MLFLOW_TRACKING_URI"
+    return f"start that server, or correct {correct}"
 
 
 def no_answer(config: Config) -> str | None:

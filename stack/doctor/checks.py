@@ -15,6 +15,7 @@ from stack.modes.compose import files_command
 from stack.modes.docker_environment import base_image, python_image
 from stack.modes.elsewhere import check_elsewhere
 from stack.modes.engine import moment
+from stack.tracking import remedy
 
 # The name of a check, for the line that says that the check itself failed; and the check.
 Check = tuple[str, Callable[[], Finding]]
@@ -51,6 +52,7 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
     if mode != "docker":
         yield "disk", lambda: machine.check_home_disk(config.home)
         yield "state directory", lambda: state.check_home(config.home)
+        yield "tracking server of that directory", lambda: state.check_home_server(config)
     if mode != "docker" and not config.elsewhere:
         yield "database", lambda: state.check_native_database(config.home, state.known_revisions())
     if mode != "native" and docker.is_usable:
@@ -96,7 +98,9 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
     is_own = not config.elsewhere
     yield (
         "tracking server",
-        lambda: network.check_tracking(config.tracking_url, is_own=is_own, client=config.client),
+        lambda: network.check_tracking(
+            config.tracking_url, is_own=is_own, client=config.client, remedy=remedy(config)
+        ),
     )
     publisher = publishers.get("TRACKING_PORT")
     if publisher and publisher.project == config.project:

@@ -52,11 +52,17 @@ def check_engine_proxy(
 
 
 def check_tracking(
-    url: str, *, is_own: bool, host: str | None = None, client: Mapping[str, str] | None = None
+    url: str,
+    *,
+    is_own: bool,
+    host: str | None = None,
+    client: Mapping[str, str] | None = None,
+    remedy: str = "start it",
 ) -> Finding:
     """Whether the tracking server at ``url`` answers a client's request to its API, sent to ``host``.
 
-    Its health check is not enough: the server answers that for any host. ``client`` holds how to log in.
+    Its health check is not enough: the server answers that for any host. ``client`` holds how to log in;
+    ``remedy`` is for a server elsewhere that does not answer.
     """
     name = f"the tracking server {url}"
     if is_own and not_healthy(url):
@@ -75,7 +81,7 @@ def check_tracking(
                 f"{name} has a certificate that can't be checked: set MLFLOW_TRACKING_SERVER_CERT_PATH to the"
                 " PEM file of the authority that has signed it"
             )
-        return fix(f"{name} does not answer ({reason}): start it, or correct MLFLOW_TRACKING_URI")
+        return fix(f"{name} does not answer ({reason}): {remedy}")
     return judge_answer(name, status, host or urlsplit(url).netloc)
 
 

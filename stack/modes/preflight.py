@@ -8,6 +8,7 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.owner import OwnerError, is_another
+from stack.modes.processes import Process
 
 # What the stack without Docker needs to start at all.
 NEEDED_BYTES = 200 * 1024**2
@@ -62,6 +63,29 @@ def check_home_owner(home: Path) -> None:
         raise OwnerError(
             f"the state directory {home} is that of {checkout}; set STACK_HOME in .env to another, or, to"
             f" take it over, run ./scripts/down there and empty {home / MARKER}"
+        )
+
+
+def check_home_tracking(config: Config, *, is_deleted: bool = False) -> None:
+    """Raise StackError if the settings name a tracking server elsewhere, and the state is that of another.
+
+    Then it is another stack's, or this one's before the settings were changed. If it ``is_deleted``, data of
+    a tracking server that does not run count, too.
+    """
+    home, named = config.home, config.tracking_setting
+    if not config.elsewhere:
+        return
+    if is_deleted and (home / _DATABASE[0]).exists():
+        raise StackError(
+            f"the state directory {home} holds the data of its own tracking server, and {named} names"
+            f" another, {config.elsewhere}; set STACK_HOME to the directory of the stack that is meant, or,"
+            f" to delete those data, remove {named}"
+        )
+    if Process(home, "tracking").is_running():
+        raise StackError(
+            f"the stack of the state directory {home} runs with its own tracking server, and {named} names"
+            f" another, {config.elsewhere}; run ./scripts/down first, or, for a second stack, set STACK_HOME"
+            " to another directory"
         )
 
 

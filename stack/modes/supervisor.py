@@ -14,7 +14,13 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_home_owner, check_machine, delete_data, prepare_home
+from stack.modes.preflight import (
+    check_home_owner,
+    check_home_tracking,
+    check_machine,
+    delete_data,
+    prepare_home,
+)
 from stack.modes.processes import Process, write_pid
 from stack.modes.report import begin_text, failed_text, up_text
 from stack.wait import Progress, wait_until
@@ -44,6 +50,7 @@ def up(config: Config, *, detach: bool) -> None:
     parts = Parts(config, on_wait)
     supervisor = parts.process("up")
     prepare_home(config)
+    check_home_tracking(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:
         _step(progress, "waiting for the stack to stop", lambda: _wait_while_stopping(supervisor, on_wait))
     if supervisor.is_running():

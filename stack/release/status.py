@@ -11,6 +11,7 @@ from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode, Served, Service
 from stack.release.registry import Registry
 from stack.tracking import no_answer
+from stack.tracking import remedy as tracking_remedy
 
 _NO_ANSWER = "the tracking server does not answer"
 
@@ -139,4 +140,4 @@ def remedy(config: Config, status: Status) -> str:
         return "run ./scripts/deploy or ./scripts/up"
     if not config.elsewhere:
         return "run ./scripts/up"
-    return "start that server, or correct MLFLOW_TRACKING_URI"
+    return tracking_remedy(config)

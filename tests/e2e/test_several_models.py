@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from stack.config import CHECKOUT
 from stack.modes.processes import Process
 from stack.wait import not_healthy, wait_until
+from tests.e2e.conftest import copy_checkout
 from tests.e2e.stacks import DIABETES, Stack, docker, new_stack, running
 from tests.e2e.test_versions import watching
 
@@ -23,18 +25,26 @@ class Two:
     second: Stack
 
 
-def second_stack(first: Stack, home: pytest.TempPathFactory) -> Stack:
-    """Describe a stack without a tracking server. Natively its address is told, with Docker its stack."""
-    stack = new_stack(first.mode, home.mktemp("second"), model=DIABETES)
+def elsewhere(first: Stack) -> dict[str, str]:
+    """Return the settings that name the server of the first stack: natively its address, else its project."""
     if first.mode == "native":
-        elsewhere = {"MLFLOW_TRACKING_URI": first.tracking_url}
-    else:
-        elsewhere = {
-            "COMPOSE_FILE": "docker-compose.yml:compose/tracking-of-stack.yml",
-            "TRACKING_STACK": first.settings["COMPOSE_PROJECT_NAME"],
-            "TRACKING_PORT": first.settings["TRACKING_PORT"],
-        }
-    return replace(stack, ports=(first.ports[0], stack.ports[1]), settings={**stack.settings, **elsewhere})
+        return {"MLFLOW_TRACKING_URI": first.tracking_url, "TRACKING_PORT": "5000"}
+    return {
+        "COMPOSE_FILE": "docker-compose.yml:compose/tracking-of-stack.yml",
+        "TRACKING_STACK": first.settings["COMPOSE_PROJECT_NAME"],
+        "TRACKING_PORT": first.settings["TRACKING_PORT"],
+    }
+
+
+def second_stack(first: Stack, directories: pytest.TempPathFactory) -> Stack:
+    """Describe a stack without a tracking server, in a checkout whose .env says so."""
+    checkout = copy_checkout(directories.mktemp("checkout"))
+    (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
+    lines = (f"{name}={value}\n" for name, value in elsewhere(first).items())
+    (checkout / ".env").write_text("".join(lines))
+    stack = new_stack(first.mode, directories.mktemp("second"), checkout, DIABETES)
+    settings = {name: value for name, value in stack.settings.items() if name != "TRACKING_PORT"}
+    return replace(stack, ports=(first.ports[0], stack.ports[1]), settings=settings)
 
 
 @pytest.fixture(scope="module", params=["native", "docker"])
@@ -79,7 +89,23 @@ def test_the_second_stack_starts_no_tracking_server_and_both_serve(two: Two) -> 
         assert f"{two.second.settings['COMPOSE_PROJECT_NAME']}-tracking-1" not in listed
     else:
         assert not Process(Path(two.second.settings["STACK_HOME"]), "tracking").members()
-    assert "fix " not in two.second.script("doctor", f"--{two.second.mode}").stdout
+    told = two.second.script("doctor", f"--{two.second.mode}", check=False).stdout.splitlines()
+    of_tracking = [line for line in told if "tracking server" in line]
+    assert of_tracking
+    assert not [line for line in of_tracking if line.startswith("fix")]
+
+
+@pytest.mark.parametrize("verb", [("up", "--detach"), ("deploy",), ("down", "--volumes")], ids=" ".join)
+def test_a_second_stack_with_the_state_of_the_first_is_refused(two: Two, verb: tuple[str, ...]) -> None:
+    other = {"MODEL_NAME": DIABETES.name, "MODEL_DIR": DIABETES.directory, **elsewhere(two.first)}
+    name, *options = verb
+    if name != "down":
+        options.append(f"--{two.first.mode}")
+    refused = replace(two.first, settings={**two.first.settings, **other}).script(name, *options, check=False)
+    assert refused.returncode == 1
+    assert "tracking server" in refused.stderr
+    assert "stays" not in refused.stdout
+    assert two.first.status()["agree"]
 
 
 def test_what_one_stack_deploys_leaves_the_other_alone(two: Two) -> None:
@@ -114,7 +140,7 @@ def test_a_tracking_server_that_is_gone_is_named_and_the_champion_is_served_unti
         two.second.down()
         again = two.second.script("up", f"--{two.second.mode}", "--detach", check=False)
         assert again.returncode == 1
-        assert f"the tracking server does not answer: not ready after 10 s ({two.first.tracking_url}: " in (
+        assert f"the tracking server does not answer: not ready after 30 s ({two.first.tracking_url}: " in (
             again.stdout + again.stderr
         )
         assert two.second.model.is_right(two.second.predictions())

@@ -26,6 +26,7 @@ FLOORS = (
         "stack.model_env",
         "stack.errors",
         "stack.tracking",
+        "stack.tracking_settings",
         "stack.wait",
         "stack.interruption",
         "stack.mlflow_internals",

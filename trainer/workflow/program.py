@@ -46,6 +46,9 @@ def status_of(train: Callable[[], int]) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "SERVER_CERT_PATH", "INSECURE_TLS"):
+        if os.environ.get(f"MLFLOW_TRACKING_{name}") == "":  # MLflow's client would use that
+            del os.environ[f"MLFLOW_TRACKING_{name}"]
     try:
         if "@" in urlsplit(uri).netloc:
             raise TrainingError(

@@ -12,17 +12,19 @@ from workflow.answers import first_paragraph
 from workflow.definition import TrainingError
 
 Caught = TypeVar("Caught", bound=BaseException)
-_WITHIN, _ELSEWHERE_WITHIN = 120, 10
+_WITHIN, _ELSEWHERE_WITHIN = 120, 30
 
 
-def _is_elsewhere() -> bool:
+def is_elsewhere() -> bool:
     """Whether the stack only uses the server: then it does not start at the same time."""
     return bool(os.environ.get("TRACKING_ELSEWHERE"))
 
 
 def _remedy() -> str:
-    if _is_elsewhere():
-        return "see its log, or correct MLFLOW_TRACKING_URI"
+    if is_elsewhere():
+        is_stacks = os.environ.get("TRACKING_STACK")
+        correct = "TRACKING_STACK or TRACKING_PORT" if is_stacks else "MLFLOW_TRACKING_URI"
+        return f"see its log, or correct {correct}"
     return "see its log: docker compose logs tracking, or logs/tracking.log in the state directory"
 
 
@@ -34,7 +36,7 @@ def wait_for_server(uri: str, within: float | None = None) -> None:
 
     """
     if within is None:
-        within = _ELSEWHERE_WITHIN if _is_elsewhere() else _WITHIN
+        within = _ELSEWHERE_WITHIN if is_elsewhere() else _WITHIN
     deadline = time.monotonic() + within
     while True:
         try:
