@@ -35,10 +35,13 @@ def _down(arguments: argparse.Namespace) -> None:
     from stack.config import load_config
     from stack.errors import StackError
     from stack.modes import compose, supervisor
+    from stack.modes.choice import check_own_data
     from stack.modes.engine_error import EngineError
     from stack.modes.owner import OwnerError
 
-    config = load_config()
+    config = load_config(asks_tracking=False)
+    if arguments.volumes:
+        check_own_data(config)
     failed = []
     was_native = False
     try:
@@ -55,6 +58,8 @@ def _down(arguments: argparse.Namespace) -> None:
         failed.append(str(error))
     if failed:
         raise StackError("\n".join(failed))
+    if arguments.volumes and config.elsewhere:
+        print(f"==> what is on the tracking server {config.elsewhere} stays")
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -130,7 +135,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     from stack.config import load_config
     from stack.release.predict import predict
 
-    config = load_config()
+    config = load_config(asks_tracking=False)
     file = arguments.file or config.model_dir / "example.json"
     print(predict(config.serving_url, file, config.server_timeout))
 

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 from stack.errors import StackError
 from stack.model_env import read_model_env
+from stack.tracking_settings import check_tracking, client_settings, own_url, tracking_url
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
@@ -48,11 +49,14 @@ class Config:
     """Every setting, checked; .env.example says what each is for.
 
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
-    ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``gate`` holds the
-    bounds that override those of the model's train.py. ``container_url`` is where the containers answer,
-    with {} for a service's name, if this process is in their network. ``server`` holds the model server's
-    settings, as given; ``serving_network`` is the network of its container. ``model_environment`` holds the
-    variables of the user's model. ``directory`` is the checkout as Compose is told of it.
+    ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``elsewhere`` is the
+    address of a tracking server that this stack only uses, as its user knows it; empty if it starts its own.
+    ``client`` holds what logs in there. ``tracking_stack`` is the project whose server that is, if it is in
+    the same engine. ``gate`` holds the bounds that override those of the model's train.py.
+    ``container_url`` is where the containers answer, with {} for a service's name, if this process is in
+    their network. ``server`` holds the model server's settings, as given; ``serving_network`` is the network
+    of its container. ``model_environment`` holds the variables of the user's model. ``directory`` is the
+    checkout as Compose is told of it.
     """
 
     project: str
@@ -66,6 +70,9 @@ class Config:
     tracking_url: str
     container_url: str | None
     home: Path
+    elsewhere: str = ""
+    tracking_stack: str = ""
+    client: Mapping[str, str] = field(default_factory=dict)
     is_watched: bool = False
     model_environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = CHECKOUT
@@ -73,7 +80,12 @@ class Config:
     @property
     def own_tracking_url(self) -> str:
         """Where the stack's own tracking server answers on this machine."""
-        return f"http://127.0.0.1:{self.tracking_port}"
+        return own_url(self.tracking_port)
+
+    @property
+    def tracking_setting(self) -> str:
+        """Name the setting that says which tracking server elsewhere it is."""
+        return "TRACKING_STACK" if self.tracking_stack else "MLFLOW_TRACKING_URI"
 
     @property
     def serving_url(self) -> str:
@@ -97,7 +109,10 @@ class Config:
     def client_environment(self) -> dict[str, str]:
         """Return what a client of the tracking server, such as the trainer, reads from its environment."""
         return {
+            **self.client,
             "MLFLOW_TRACKING_URI": self.tracking_url,
+            "TRACKING_ELSEWHERE": self.elsewhere,
+            "TRACKING_STACK": self.tracking_stack,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MODEL_NAME": self.model_name,
         }
@@ -134,10 +149,13 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     env_file: Path = ENV_FILE,
     model_env_file: Path | None = None,
+    *,
+    asks_tracking: bool = True,
 ) -> Config:
     """Read the settings; the environment overrides .env.
 
-    An empty value counts as not set, as for Compose.
+    An empty value counts as not set, as for Compose. Not ``asks_tracking`` is for what works without a
+    tracking server: wrong settings of it are then no error.
 
     Raises:
         StackError: if a value can't be used.
@@ -167,8 +185,17 @@ def load_config(
             f"SERVING_NETWORK names no network: expected {' or '.join(SERVING_NETWORKS)}, found"
             f" {serving_network!r}; change it"
         )
+    project = values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack")
+    if asks_tracking:
+        check_tracking(values, project, tracking_port, CHECKOUT)
+    url = tracking_url(values, tracking_port)
+    is_elsewhere = "TRACKING_STACK" in values or url != own_url(tracking_port)
+    if container_url := values.get("CONTAINER_URL"):  # a container reaches each server by another address
+        elsewhere = values.get("TRACKING_ELSEWHERE", "")
+    else:
+        elsewhere = url if is_elsewhere else ""
     return Config(
-        project=values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack"),
+        project=project,
         model_name=model_name,
         model_dir=model_dir,
         gate={name: values[name] for name in _GATE if name in values},
@@ -176,8 +203,11 @@ def load_config(
         serving_network=serving_network,
         tracking_port=tracking_port,
         serving_port=serving_port,
-        tracking_url=values.get("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{tracking_port}"),
-        container_url=values.get("CONTAINER_URL"),
+        tracking_url=url,
+        container_url=container_url,
+        elsewhere=elsewhere,
+        tracking_stack=values.get("TRACKING_STACK", ""),
+        client=client_settings(values, CHECKOUT),
         is_watched=not {"watch", "*"}.isdisjoint(values.get("COMPOSE_PROFILES", "").split(",")),
         home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
         model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),

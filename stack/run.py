@@ -5,6 +5,7 @@ import sys
 
 from stack.config import CHECKOUT, Config, load_config
 from stack.modes.choice import check_owner_of_running
+from stack.tracking_settings import CLIENT_SETTINGS
 
 
 def train(*arguments: str) -> None:
@@ -15,7 +16,7 @@ def train(*arguments: str) -> None:
 
     """
     config = load_config()
-    if config.tracking_url == config.own_tracking_url:
+    if not config.elsewhere:
         check_owner_of_running(config)
     _become(config, config.trainer_arguments(*arguments))
 
@@ -34,5 +35,7 @@ def infer(*arguments: str) -> None:
 
 
 def _become(config: Config, arguments: list[str]) -> None:
-    environment = {**os.environ, **config.trainer_environment()}
+    # What is empty is not set; to MLflow's client, an empty path of a certificate would mean to check none.
+    given = {name: value for name, value in os.environ.items() if value or name not in CLIENT_SETTINGS}
+    environment = {**given, **config.trainer_environment()}
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606 - no shell wanted

@@ -4,14 +4,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
 from stack.doctor import engine, machine, network, state
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
+from stack.modes.compose import files_command
 from stack.modes.docker_environment import base_image, python_image
+from stack.modes.elsewhere import check_elsewhere
 from stack.modes.engine import moment
+from stack.tracking import remedy
 
 # The name of a check, for the line that says that the check itself failed; and the check.
 Check = tuple[str, Callable[[], Finding]]
@@ -48,6 +52,8 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
     if mode != "docker":
         yield "disk", lambda: machine.check_home_disk(config.home)
         yield "state directory", lambda: state.check_home(config.home)
+        yield "tracking server of that directory", lambda: state.check_home_server(config)
+    if mode != "docker" and not config.elsewhere:
         yield "database", lambda: state.check_native_database(config.home, state.known_revisions())
     if mode != "native" and docker.is_usable:
         yield from data_checks(config, docker, environ)
@@ -74,6 +80,8 @@ def docker_checks(docker: Docker, *, is_wanted: bool) -> Iterator[Check]:
 def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
     """List the ports, and the tracking server behind the first."""
     ports = {"TRACKING_PORT": config.tracking_port, "SERVING_PORT": config.serving_port}
+    if config.elsewhere:
+        del ports["TRACKING_PORT"]
     publishers = {name: engine.publisher(port) if docker.is_usable else None for name, port in ports.items()}
 
     def check(setting: str) -> Finding:
@@ -85,11 +93,16 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
             own=state.own_processes(config.home),
         )
 
-    yield "TRACKING_PORT", lambda: check("TRACKING_PORT")
-    yield "SERVING_PORT", lambda: check("SERVING_PORT")
-    is_own = config.tracking_url == config.own_tracking_url
-    yield "tracking server", lambda: network.check_tracking(config.tracking_url, is_own=is_own)
-    publisher = publishers["TRACKING_PORT"]
+    for setting in ports:
+        yield setting, partial(check, setting)
+    is_own = not config.elsewhere
+    yield (
+        "tracking server",
+        lambda: network.check_tracking(
+            config.tracking_url, is_own=is_own, client=config.client, remedy=remedy(config)
+        ),
+    )
+    publisher = publishers.get("TRACKING_PORT")
     if publisher and publisher.project == config.project:
         yield (
             "tracking server in Docker",
@@ -116,7 +129,21 @@ def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> I
 
     yield "whose stack it is in Docker", lambda: state.check_project(config)
     yield "the engine's proxy", check_proxy
-    yield "the database in Docker", check_database
+    yield "the tracking server, for containers", lambda: check_containers(config)
+    if not config.elsewhere:
+        yield "the database in Docker", check_database
+
+
+def check_containers(config: Config) -> Finding:
+    """Whether the containers use the tracking server that the settings name, and can reach it."""
+    try:
+        check_elsewhere(config, files_command(config))
+    except StackError as error:
+        return fix(str(error))
+    whose = (
+        f"the tracking server {config.elsewhere}" if config.elsewhere else "the stack's own tracking server"
+    )
+    return ok(f"containers are to use {whose}")
 
 
 def find(name: str, check: Callable[[], Finding]) -> Finding:

@@ -8,6 +8,7 @@ import requests
 from requests.utils import should_bypass_proxies
 
 from stack.doctor.finding import Finding, fix, ok, skip
+from stack.tracking import verified_by
 from stack.wait import not_healthy
 
 _OWN = ("localhost", "127.0.0.1")
@@ -50,17 +51,24 @@ def check_engine_proxy(
     return ok("the engine has the proxy that it needs, or needs none")
 
 
-def check_tracking(url: str, *, is_own: bool, host: str | None = None) -> Finding:
+def check_tracking(
+    url: str,
+    *,
+    is_own: bool,
+    host: str | None = None,
+    client: Mapping[str, str] | None = None,
+    remedy: str = "start it",
+) -> Finding:
     """Whether the tracking server at ``url`` answers a client's request to its API, sent to ``host``.
 
-    Its health check is not enough: the server answers that for any host.
+    Its health check is not enough: the server answers that for any host. ``client`` holds how to log in;
+    ``remedy`` is for a server elsewhere that does not answer.
     """
     name = f"the tracking server {url}"
     if is_own and not_healthy(url):
         return skip(f"{name} is not running")
     try:
-        headers = {"Host": host} if host else {}
-        status = requests.get(url.rstrip("/") + _SEARCH, headers=headers, timeout=10).status_code
+        status = _ask(url, host, client or {})
     except requests.RequestException as error:
         reason = type(error).__name__
         if is_own:
@@ -68,8 +76,29 @@ def check_tracking(url: str, *, is_own: bool, host: str | None = None) -> Findin
                 f"{name} is healthy, but a client's request fails ({reason}): if a proxy is set, NO_PROXY"
                 " must name localhost and 127.0.0.1"
             )
-        return fix(f"{name} does not answer ({reason}): start it, or correct MLFLOW_TRACKING_URI")
+        if isinstance(error, requests.exceptions.SSLError):
+            return fix(
+                f"{name} has a certificate that can't be checked: set MLFLOW_TRACKING_SERVER_CERT_PATH to the"
+                " PEM file of the authority that has signed it"
+            )
+        return fix(f"{name} does not answer ({reason}): {remedy}")
     return judge_answer(name, status, host or urlsplit(url).netloc)
+
+
+def _ask(url: str, host: str | None, client: Mapping[str, str]) -> int:
+    """Ask as MLflow's client does; return the status of the answer."""
+    name, password, token = (
+        client.get(f"MLFLOW_TRACKING_{what}", "") for what in ("USERNAME", "PASSWORD", "TOKEN")
+    )
+    headers = {"Host": host} if host else {}
+    if token and not name:
+        headers["Authorization"] = f"Bearer {token}"
+    login = (name, password) if name else None
+    with requests.Session() as session:
+        answer = session.get(
+            url + _SEARCH, headers=headers, auth=login, timeout=10, verify=verified_by(client)
+        )
+    return answer.status_code
 
 
 def judge_answer(name: str, status: int, host: str) -> Finding:

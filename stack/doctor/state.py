@@ -13,9 +13,10 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.doctor.engine import Answer
 from stack.doctor.finding import Finding, fix, ok, skip
+from stack.errors import StackError
 from stack.modes.owner import OwnerError, check_owner
 from stack.modes.parts import STOP_ORDER
-from stack.modes.preflight import MARKER, check_home_owner
+from stack.modes.preflight import MARKER, check_home_owner, check_home_tracking
 from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
@@ -36,7 +37,11 @@ def known_settings(checkout: Path = CHECKOUT) -> set[str]:
     """Return the names that something reads, from .env.example and the Compose files, overrides too."""
     example = (checkout / ".env.example").read_text()
     known = set(re.findall(r"^#? ?([A-Za-z_]+)=", example, re.MULTILINE))
-    for file in (*checkout.glob("docker-compose*.y*ml"), *checkout.glob("compose*.y*ml")):
+    for file in (
+        *checkout.glob("docker-compose*.y*ml"),
+        *checkout.glob("compose*.y*ml"),
+        *checkout.glob("compose/*"),
+    ):
         known |= set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", file.read_text()))
     return known
 
@@ -107,6 +112,15 @@ def check_home(home: Path) -> Finding:
     if partial and not Process(home, "switch").is_running():
         return fix(f"a killed deployment has left {', '.join(map(str, partial))}: delete it")
     return ok(f"the state directory is {home}")
+
+
+def check_home_server(config: Config) -> Finding:
+    """Whether the tracking server that runs in the state directory, if one does, is that of the settings."""
+    try:
+        check_home_tracking(config)
+    except StackError as error:
+        return fix(str(error))
+    return ok("no other tracking server than that of the settings runs in the state directory")
 
 
 def check_project(config: Config) -> Finding:

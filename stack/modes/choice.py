@@ -3,12 +3,13 @@
 from stack.config import Config
 from stack.errors import StackError
 from stack.modes.docker import Docker
+from stack.modes.elsewhere import check_own_tracking
 from stack.modes.engine_error import EngineError, why_no_engine
 from stack.modes.mode import Mode
 from stack.modes.native import Native
 from stack.modes.overrides import seen_from_host
 from stack.modes.owner import check_owner
-from stack.modes.preflight import check_home_owner
+from stack.modes.preflight import check_home_owner, check_home_tracking
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
@@ -22,6 +23,7 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     native = Native(config)
     if named == "native" or (named is None and native.is_up):
         check_home_owner(config.home)
+        check_home_tracking(config)
         return native
     if config.container_url:  # Docker has started this process
         try:
@@ -36,6 +38,7 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
             raise StackError("no stack is running here; run: ./scripts/up")
         raise error
     check_owner(config)
+    check_own_tracking(config)
     return Docker(config)
 
 
@@ -46,6 +49,13 @@ def check_owner_of_running(config: Config) -> None:
         check_home_owner(config.home)
     elif why_no_engine() is None:
         check_owner(config)
+
+
+def check_own_data(config: Config) -> None:
+    """Raise StackError if `down --volumes` would delete data of a server that the settings do not name."""
+    check_home_tracking(config, is_deleted=True)
+    if why_no_engine() is None:
+        check_own_tracking(config)
 
 
 def choose_new_mode(named: str | None) -> str:

@@ -13,11 +13,12 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
+from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import LOG_LINES
 from stack.modes.owner import check_owner
-from stack.modes.report import ended_text, failed_text, told_by_tracking, up_text
+from stack.modes.report import begin_text, ended_text, failed_text, told_by_tracking, up_text
 from stack.wait import wait_until
 
 _ONE_SHOTS = ("trainer", "deploy")
@@ -58,7 +59,7 @@ def plain(value: str) -> str:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return ("tracking", *_behind(config), "serving")
+    return (*(() if config.elsewhere else ("tracking",)), *_behind(config), "serving")
 
 
 def _behind(config: Config) -> tuple[str, ...]:
@@ -124,7 +125,9 @@ def up(config: Config, *, detach: bool) -> None:
     """
     interruption = Interruption()
     check_owner(config)
-    print("==> with Docker", flush=True)
+    check_elsewhere(config, files_command(config))
+    remove_cut_off(config)
+    print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
     if status != 0:

@@ -247,7 +247,8 @@ class Native:
 
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
-        parts = {name: self.process(name) for name in ("tracking", "trainer", "deploy")}
+        own = () if self.config.elsewhere else ("tracking",)
+        parts = {name: self.process(name) for name in (*own, "trainer", "deploy")}
         running = {name: process for name, process in parts.items() if process.is_running()}
         if serving := self.servers.current():
             running["serving"] = serving

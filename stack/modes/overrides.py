@@ -15,6 +15,7 @@ from typing import Any
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.compose import VERSION, files_command
+from stack.modes.elsewhere import check_services
 from stack.modes.engine import containers, run
 from stack.modes.engine_error import EngineError
 from stack.modes.owner import DIRECTORY
@@ -45,6 +46,7 @@ def check_files(config: Config) -> None:
         why = read.stderr.strip().rpartition("\n")[2]
         raise _can_not(config, f"can't use the Compose files: {why}; correct them")
     files = json.loads(read.stdout)
+    check_services(files, "serving")
     ignored = sorted(_SINCE_2_30 & files["services"]["serving"].keys())
     if ignored and _is_before_2_30(_version()):
         keys = ", ".join(ignored)

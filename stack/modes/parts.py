@@ -40,6 +40,11 @@ class Parts:
         return ModelServers(self.config)
 
     @property
+    def needed(self) -> set[str]:
+        """Name the servers without which the stack can't go on: its own tracking server, if it has one."""
+        return set() if self.config.elsewhere else {"tracking"}
+
+    @property
     def is_up(self) -> bool:
         """Whether any process of the stack runs."""
         processes = [self.process(name) for name in ("up", *STOP_ORDER)]
@@ -162,7 +167,7 @@ class Parts:
     def _finish(self, name: str, child: subprocess.Popen[bytes]) -> str:
         while (status := _status(child)) is None:
             self.on_wait()
-            self.watch({"tracking"})
+            self.watch(self.needed)
         if status != 0:
             raise failure(self.process(name), ended_text(status))
         return self.process(name).log_tail()

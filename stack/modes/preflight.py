@@ -8,6 +8,7 @@ from pathlib import Path
 from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.owner import OwnerError, is_another
+from stack.modes.processes import Process
 
 # What the stack without Docker needs to start at all.
 NEEDED_BYTES = 200 * 1024**2
@@ -65,6 +66,29 @@ def check_home_owner(home: Path) -> None:
         )
 
 
+def check_home_tracking(config: Config, *, is_deleted: bool = False) -> None:
+    """Raise StackError if the settings name a tracking server elsewhere, and the state is that of another.
+
+    Then it is another stack's, or this one's before the settings were changed. If it ``is_deleted``, data of
+    a tracking server that does not run count, too.
+    """
+    home, named = config.home, config.tracking_setting
+    if not config.elsewhere:
+        return
+    if is_deleted and (home / _DATABASE[0]).exists():
+        raise StackError(
+            f"the state directory {home} holds the data of its own tracking server, and {named} names"
+            f" another, {config.elsewhere}; set STACK_HOME to the directory of the stack that is meant, or,"
+            f" to delete those data, remove {named}"
+        )
+    if Process(home, "tracking").is_running():
+        raise StackError(
+            f"the stack of the state directory {home} runs with its own tracking server, and {named} names"
+            f" another, {config.elsewhere}; run ./scripts/down first, or, for a second stack, set STACK_HOME"
+            " to another directory"
+        )
+
+
 def delete_data(config: Config) -> None:
     """Delete what the stack has put into its state directory, and the directory if nothing else is in it.
 
@@ -94,7 +118,8 @@ def check_machine(config: Config, *, is_serving: bool) -> None:
 
     """
     check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
-    check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
+    if not config.elsewhere:
+        check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
     if not is_serving:
         check_port("SERVING_PORT", config.serving_port, "the model server")
 

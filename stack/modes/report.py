@@ -14,6 +14,11 @@ def told_by_tracking(log: str) -> str:
     return "\n".join(f"    {line}" for line in told)
 
 
+def begin_text(config: Config, how: str) -> str:
+    """Say how the stack starts, and with which tracking server, if that is not its own."""
+    return f"==> {how}" + (f", with the tracking server {config.elsewhere}" if config.elsewhere else "")
+
+
 def up_text(config: Config, stop: str) -> str:
     """Say that the stack is up, where it answers, and what stops it."""
     return f"==> the stack is up\n{_addresses(config)}\n    to stop it   {stop}"
@@ -21,8 +26,9 @@ def up_text(config: Config, stop: str) -> str:
 
 def failed_text(failed: StackError, config: Config) -> str:
     """Say what failed, and what still runs."""
+    runs = "" if config.elsewhere else "the tracking server still runs, and "
     return (
-        f"{failed}\n==> the tracking server still runs, and the champion is still served if there is one:"
+        f"{failed}\n==> {runs}the champion is still served if there is one:"
         f"\n{_addresses(config)}\n    what is served  ./scripts/status\n    to stop it      ./scripts/down"
     )
 
@@ -40,6 +46,6 @@ def ended_text(status: int) -> str:
 
 def _addresses(config: Config) -> str:
     return (
-        f"    MLflow UI    http://localhost:{config.tracking_port}\n"
+        f"    MLflow UI    {config.elsewhere or f'http://localhost:{config.tracking_port}'}\n"
         f"    predictions  http://localhost:{config.serving_port}/invocations"
     )

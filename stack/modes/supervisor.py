@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -15,9 +14,15 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.parts import Parts
-from stack.modes.preflight import check_home_owner, check_machine, delete_data, prepare_home
+from stack.modes.preflight import (
+    check_home_owner,
+    check_home_tracking,
+    check_machine,
+    delete_data,
+    prepare_home,
+)
 from stack.modes.processes import Process, write_pid
-from stack.modes.report import failed_text, up_text
+from stack.modes.report import begin_text, failed_text, up_text
 from stack.wait import Progress, wait_until
 
 _STOPPING = "stopping"  # the note of a supervisor that stops the stack
@@ -34,11 +39,9 @@ def up(config: Config, *, detach: bool) -> None:
             champion if there is one. If a server can't be started or ended by itself: then nothing runs.
 
     """
-    # The user's shell may name another tracking server than the one that is started here.
-    config = replace(config, tracking_url=config.own_tracking_url)
     interruption = Interruption()
     progress = Progress()
-    print("==> without Docker", flush=True)
+    print(begin_text(config, "without Docker"), flush=True)
 
     def on_wait() -> None:
         interruption.check()
@@ -47,6 +50,7 @@ def up(config: Config, *, detach: bool) -> None:
     parts = Parts(config, on_wait)
     supervisor = parts.process("up")
     prepare_home(config)
+    check_home_tracking(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:
         _step(progress, "waiting for the stack to stop", lambda: _wait_while_stopping(supervisor, on_wait))
     if supervisor.is_running():
@@ -55,9 +59,12 @@ def up(config: Config, *, detach: bool) -> None:
     with supervisor.claim() as lock:
         check_machine(config, is_serving=parts.stop_left_over())
         try:
-            parts.start_tracking()
+            if parts.needed:
+                parts.start_tracking()
             failed = _train_and_deploy(parts, progress, is_new=True)
-            watched = parts.watch({"tracking"})
+            watched = parts.watch(parts.needed)
+            if failed is not None and not watched:  # nothing runs: the tracking server is elsewhere
+                raise failed
             if failed is None:
                 print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
             else:
@@ -86,7 +93,13 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
-    parts.wait_for_tracking()
+    if parts.needed:
+        if not parts.process("tracking").is_running():
+            raise StackError(
+                "the stack that runs here was started with a tracking server elsewhere, and has none of its"
+                " own; run ./scripts/down, then this again"
+            )
+        parts.wait_for_tracking()
     failed = _train_and_deploy(parts, progress)
     if failed is not None:
         raise failed
@@ -104,17 +117,21 @@ def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False)
     """
     failed = []
 
-    def wait_for_tracking() -> str:
+    def tracking_answers() -> str:
         parts.wait_for_tracking()
         return parts.told_by_tracking() if is_new else ""
+
+    def wait_for_tracking() -> None:
+        if parts.needed:
+            _step(progress, "starting the tracking server", tracking_answers)
 
     with contextlib.ExitStack() as started:
         try:
             finish = started.enter_context(parts.jobs())
         except StackError as error:  # another `up` has started them
-            _step(progress, "starting the tracking server", wait_for_tracking)
+            wait_for_tracking()
             return error
-        _step(progress, "starting the tracking server", wait_for_tracking)
+        wait_for_tracking()
         for what, name in (
             ("training the model", "trainer"),
             ("baking, replaying and serving the model", "deploy"),
@@ -122,7 +139,7 @@ def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False)
             try:
                 _step(progress, what, partial(finish, name))
             except StackError as error:
-                parts.watch({"tracking"})
+                parts.watch(parts.needed)
                 failed.append(str(error))
     return StackError("\n".join(failed)) if failed else None
 

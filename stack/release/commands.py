@@ -17,12 +17,13 @@ from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode
 from stack.release.deploy import deploy, resume, serve_last
-from stack.wait import not_healthy, wait_until
+from stack.tracking import no_answer, remedy, seconds_to_wait
+from stack.tracking_settings import CLIENT_SETTINGS
+from stack.wait import wait_until
 
 if TYPE_CHECKING:
     from stack.release.registry import Registry
 
-_TRACKING_WITHIN = 120  # seconds
 # After so many seconds of training, other deployments may run.
 _LOCKED_FOR = 10
 # A deployment may take so long: a large model is baked and replayed.
@@ -51,6 +52,9 @@ def release(
     interruption = Interruption()
     mode = choose_mode(config, named_mode)
     mode.check()
+    if not wait and config.elsewhere and (reason := no_answer(config)):
+        # MLflow's client would try for minutes, and keep the lock.
+        raise _not_answering(config, reason, "this again")
     with ExitStack() as lock:
         if wait:
             _start_up(config, mode, interruption, lock)
@@ -145,11 +149,15 @@ def _serve_last(mode: Mode, lock: ExitStack) -> bool:
 
 def _wait_for_tracking(config: Config, interruption: Interruption) -> None:
     try:
-        wait_until(
-            lambda: not_healthy(config.tracking_url), timeout=_TRACKING_WITHIN, on_wait=interruption.check
-        )
+        wait_until(lambda: no_answer(config), timeout=seconds_to_wait(config), on_wait=interruption.check)
     except StackError as error:
+        if config.elsewhere:
+            raise _not_answering(config, str(error), "./scripts/up again") from error
         raise StackError(f"the tracking server fails to start: {error}; see its log") from error
+
+
+def _not_answering(config: Config, reason: str, again: str) -> StackError:
+    return StackError(f"the tracking server does not answer: {reason}; {remedy(config)}, then run {again}")
 
 
 @contextmanager
@@ -157,6 +165,9 @@ def open_registry(config: Config) -> Iterator["Registry"]:
     """Import MLflow, and yield the registered model."""
     for name, value in (("HTTP_REQUEST_MAX_RETRIES", "2"), ("ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
         os.environ.setdefault(f"MLFLOW_{name}", value)
+    for name in CLIENT_SETTINGS:  # to MLflow's client, an empty path of a certificate means to check none
+        os.environ.pop(name, None)
+    os.environ.update(config.client)
     import mlflow
     from mlflow import MlflowClient
 

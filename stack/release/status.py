@@ -10,7 +10,8 @@ from stack.errors import StackError
 from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode, Served, Service
 from stack.release.registry import Registry
-from stack.wait import not_healthy
+from stack.tracking import no_answer
+from stack.tracking import remedy as tracking_remedy
 
 _NO_ANSWER = "the tracking server does not answer"
 
@@ -40,7 +41,10 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
     aliases: dict[str, str] = {}
     tags: dict[str, str] = {}
     run_id = None
-    if reason := not_healthy(config.tracking_url):
+    reason = no_answer(config)
+    if config.elsewhere:
+        services = [Service("tracking", reason is None, f"at {config.elsewhere}", None), *services]
+    if reason:
         found.append(f"{_NO_ANSWER}: {reason}")
     else:
         try:
@@ -134,6 +138,6 @@ def remedy(config: Config, status: Status) -> str:
     """Say what mends it; a deployment needs the tracking server."""
     if not any(what.startswith(_NO_ANSWER) for what in status.disagreements):
         return "run ./scripts/deploy or ./scripts/up"
-    if config.tracking_url == config.own_tracking_url:
+    if not config.elsewhere:
         return "run ./scripts/up"
-    return "start that server, or correct MLFLOW_TRACKING_URI"
+    return tracking_remedy(config)

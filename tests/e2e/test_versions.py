@@ -223,7 +223,8 @@ def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_dep
 
 def test_a_change_in_the_code_makes_one_new_version(stack: Stack, installed_clone: Path) -> None:
     # Another checkout may use the tracking server of this one, and nothing else of it.
-    settings = {**stack.settings, "MLFLOW_TRACKING_URI": stack.tracking_url.replace("127.0.0.1", "localhost")}
+    project = stack.settings["COMPOSE_PROJECT_NAME"]
+    settings = {**stack.settings, "TRACKING_STACK": project, "COMPOSE_PROJECT_NAME": f"{project}-other"}
     changed = replace(stack, checkout=installed_clone, settings=settings)
     versions = stack.versions()
     with (installed_clone / stack.model.directory / "train.py").open("a") as code:

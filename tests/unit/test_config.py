@@ -109,6 +109,8 @@ def test_the_trainer_is_told_the_bounds_that_are_set_and_where_the_workflow_is()
     config = load_config({"GATE_THRESHOLD": "0.8", "GATE_TOLERANCE": "", "MODEL_NAME": "wine"}, NO_FILE)
     assert config.trainer_environment() == {
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+        "TRACKING_ELSEWHERE": "",
+        "TRACKING_STACK": "",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MODEL_NAME": "wine",
         "GATE_THRESHOLD": "0.8",

@@ -479,7 +479,7 @@ def test_a_tracking_server_that_is_down_is_wrong_only_if_another_was_named(
 ) -> None:
     url = f"http://127.0.0.1:{free_ports[0]}"
     assert told(check_tracking(url, is_own=True), "-", "is not running")
-    assert told(check_tracking(url, is_own=False), "fix", "correct MLFLOW_TRACKING_URI")
+    assert told(check_tracking(url, is_own=False, remedy="correct IT"), "fix", "correct IT")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def docker_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) -> Any:  # noqa: ANN401
     """Let a `docker` on PATH fail with these words; without any, there is no such command."""
-    monkeypatch.setattr("stack.config.load_config", lambda: config)
+    monkeypatch.setattr("stack.config.load_config", lambda **_: config)
 
     def let(words: str) -> None:
         if words:

@@ -26,6 +26,8 @@ FLOORS = (
         "stack.cluster",
         "stack.model_env",
         "stack.errors",
+        "stack.tracking",
+        "stack.tracking_settings",
         "stack.wait",
         "stack.interruption",
         "stack.mlflow_internals",

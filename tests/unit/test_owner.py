@@ -51,7 +51,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     config = replace(
         load_config({"COMPOSE_PROJECT_NAME": "mine"}, tmp_path / "no.env"), home=tmp_path / "state"
     )
-    monkeypatch.setattr("stack.config.load_config", lambda: config)
+    monkeypatch.setattr("stack.config.load_config", lambda **_: config)
     monkeypatch.setattr(run, "load_config", lambda: config)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return Machine(config, tmp_path)

@@ -253,7 +253,10 @@ SHOWN: dict[str, tuple[str, Request]] = {
         "double",
         Request(gzip.compress(RIGHT), more_headers={"content-encoding": "gzip"}),
     ),
-    "another `Host` than localhost, an address or a name in `SERVER_ALLOWED_HOSTS`": ("double", Request(RIGHT, more_headers={"host": "evil.example.com"})),
+    "another `Host` than localhost, an address or a name in `SERVER_ALLOWED_HOSTS`": (
+        "double",
+        Request(RIGHT, more_headers={"host": "evil.example.com"}),
+    ),
     "HEAD on a page": ("double", Request(path="/ping", method="HEAD")),
     "one that MLflow's own code stumbles over, such as JSON that is nested too deeply": (
         "double",

@@ -50,7 +50,7 @@ def fake_mode(services: list[Service], served: Served | None) -> Mode:
 
 @pytest.fixture
 def _tracking_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stack.release.status.not_healthy", {CONFIG.tracking_url: None}.__getitem__)
+    monkeypatch.setattr("stack.release.status.no_answer", lambda _: None)
 
 
 def test_the_healthy_champion_that_was_found_right_is_as_it_should_be() -> None:
@@ -209,5 +209,5 @@ def test_the_json_says_that_something_does_not_agree() -> None:
     ],
 )
 def test_what_mends_it_is_told(told: list[str], foreign: bool, mends: str) -> None:
-    config = replace(CONFIG, tracking_url="http://team.example.com") if foreign else CONFIG
+    config = replace(CONFIG, elsewhere="http://team.example.com") if foreign else CONFIG
     assert remedy(config, replace(STATUS, disagreements=told)) == mends

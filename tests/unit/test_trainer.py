@@ -39,6 +39,20 @@ def test_the_data_are_split_always_in_the_same_way_and_by_class() -> None:
     assert one.held_out["target"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
 
 
+def test_a_password_in_the_tracking_uri_is_refused_and_not_shown() -> None:
+    refused = subprocess.run(
+        [sys.executable, CHECKOUT / "trainer" / "train.py"],
+        env={"PATH": "/usr/bin:/bin", "MLFLOW_TRACKING_URI": "http://ada:s3cret@127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        "train.py: the tracking URI holds a name or a password, which logs would"
+    )
+    assert "s3cret" not in refused.stdout + refused.stderr
+
+
 @pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "./mlruns", "databricks"])
 def test_a_tracking_uri_that_is_no_servers_is_refused_in_one_sentence(uri: str) -> None:
     refused = subprocess.run(

@@ -46,7 +46,15 @@ def status_of(train: Callable[[], int]) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "SERVER_CERT_PATH", "INSECURE_TLS"):
+        if os.environ.get(f"MLFLOW_TRACKING_{name}") == "":  # MLflow's client would use that
+            del os.environ[f"MLFLOW_TRACKING_{name}"]
     try:
+        if "@" in urlsplit(uri).netloc:
+            raise TrainingError(
+                "the tracking URI holds a name or a password, which logs would show; take them out, and set"
+                " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
         if urlsplit(uri).scheme not in ("http", "https"):
             raise TrainingError(
                 f"the tracking URI must be a server's, http:// or https://, found {uri!r};"

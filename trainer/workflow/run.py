@@ -38,7 +38,7 @@ from workflow.own_code import check_code, own_code
 from workflow.program import CALL, Call, add_options, status_of
 from workflow.server import wait_for_server
 from workflow.surroundings import check_surroundings
-from workflow.versions import check_experiment, finish, set_candidate, tell, unchanged
+from workflow.versions import check_experiment, check_place, finish, set_candidate, tell, unchanged
 
 REFUSED = 3
 # By how much an answer of the image may differ from the trained model's. Floats are computed by the same
@@ -78,7 +78,7 @@ def train(training: Training, model_name: str, *, force: bool, wait: bool = Fals
     if not force and (last := unchanged(client, model_name, mark)):
         return _verdict_again(client, last)
     check_experiment(client, model_name)
-    mlflow.set_experiment(model_name)
+    check_place(mlflow.set_experiment(model_name))
     with mlflow.start_run() as run:
         trained = _run(training, data, client, model_name, run.info.run_id)
         check_code(code, training.directory)

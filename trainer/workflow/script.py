@@ -20,8 +20,8 @@ from workflow.definition import TrainingError
 from workflow.fingerprint import file_digests, script_fingerprint
 from workflow.own_code import check_code, run_file
 from workflow.program import CALL
-from workflow.server import wait_for_server
-from workflow.versions import check_experiment, finish, run_of, set_candidate, tell, unchanged
+from workflow.server import is_elsewhere, wait_for_server
+from workflow.versions import check_experiment, check_place, finish, run_of, set_candidate, tell, unchanged
 
 _TAG = "stack_training"
 
@@ -69,6 +69,9 @@ def _run_script(file: Path) -> int:
         finish(client, last)
         return 0
     check_experiment(client, CALL.model_name)
+    if is_elsewhere():
+        experiment = client.get_experiment_by_name(CALL.model_name)
+        check_place(experiment or client.get_experiment(client.create_experiment(CALL.model_name)))
     training = uuid4().hex
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps({_TAG: training})
     # Not mlflow.set_experiment: its id would mean another experiment on a server that the script sets.

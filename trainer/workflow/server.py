@@ -1,5 +1,6 @@
 """The tracking server, as the trainer sees it: it waits for one that starts, and tells why one fails."""
 
+import os
 import time
 from typing import TypeVar
 
@@ -11,26 +12,42 @@ from workflow.answers import first_paragraph
 from workflow.definition import TrainingError
 
 Caught = TypeVar("Caught", bound=BaseException)
-_WITHIN = 120
-_LOG = "docker compose logs tracking, or logs/tracking.log in the state directory"
+_WITHIN, _ELSEWHERE_WITHIN = 120, 30
 
 
-def wait_for_server(uri: str, within: float = _WITHIN) -> None:
+def is_elsewhere() -> bool:
+    """Whether the stack only uses the server: then it does not start at the same time."""
+    return bool(os.environ.get("TRACKING_ELSEWHERE"))
+
+
+def _remedy() -> str:
+    if is_elsewhere():
+        is_stacks = os.environ.get("TRACKING_STACK")
+        correct = "TRACKING_STACK or TRACKING_PORT" if is_stacks else "MLFLOW_TRACKING_URI"
+        return f"see its log, or correct {correct}"
+    return "see its log: docker compose logs tracking, or logs/tracking.log in the state directory"
+
+
+def wait_for_server(uri: str, within: float | None = None) -> None:
     """Return when there is an answer at ``uri``, whatever it is; ``within`` is in seconds.
 
     Raises:
         TrainingError: if there is none by then.
 
     """
+    if within is None:
+        within = _ELSEWHERE_WITHIN if is_elsewhere() else _WITHIN
     deadline = time.monotonic() + within
     while True:
         try:
             requests.get(f"{uri}/health", timeout=5)
+        except requests.exceptions.SSLError:  # there is one; MLflow's client may know its certificate
+            return
         except requests.RequestException as error:
             if time.monotonic() >= deadline:
                 raise TrainingError(
                     f"the tracking server {uri} did not answer within {within:.0f} s: {_reason(error)};"
-                    f" see its log: {_LOG}"
+                    f" {_remedy()}"
                 ) from error
             time.sleep(0.1)
         else:
@@ -53,7 +70,7 @@ def why_failed(uri: str, error: MlflowException) -> str:
         if _causes(cause, NewConnectionError, ConnectTimeoutError):
             return f"the tracking server {uri} did not answer: {_reason(cause)}; start it, then train again"
         # It has broken off the request, or has given answers of status 5xx, and no others.
-        return f"the tracking server {uri} failed: {_answer(cause) or _reason(cause)}; see its log: {_LOG}"
+        return f"the tracking server {uri} failed: {_answer(cause) or _reason(cause)}; {_remedy()}"
     if _causes(error, RestException):
         return f"the tracking server {uri} refused a request: {said}"
     return f"MLflow failed: {said}"

@@ -1,12 +1,16 @@
 """What is registered: the last version that was trained here, and the candidate; the run of a version."""
 
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from workflow.definition import TrainingError
+from workflow.server import is_elsewhere
 
 
 def unchanged(client: MlflowClient, model_name: str, mark: str) -> ModelVersion | None:
@@ -56,6 +60,24 @@ def check_experiment(client: MlflowClient, name: str) -> None:
             f"the experiment {name} was deleted, and MLflow keeps its name, so no run can be stored; restore"
             f" it (mlflow experiments restore --experiment-id {found.experiment_id}, with"
             " MLFLOW_TRACKING_URI set), or set another MODEL_NAME"
+        )
+
+
+def check_place(experiment: Experiment) -> None:
+    """Raise TrainingError if files of the experiment's runs would get lost.
+
+    A server that does not take them itself lets its client write them to a path. That is right if both have
+    the same file system.
+    """
+    place = urlsplit(experiment.artifact_location)
+    host = urlsplit(mlflow.get_tracking_uri()).hostname
+    is_shared = host in ("localhost", "127.0.0.1", "::1") or Path(unquote(place.path)).parent.is_dir()
+    if is_elsewhere() and place.scheme in ("", "file") and not is_shared:
+        raise TrainingError(
+            f"the experiment {experiment.name} keeps its files at {experiment.artifact_location}, which is on"
+            " the tracking server's machine, and that server takes none; start it without"
+            " --no-serve-artifacts, or with a --default-artifact-root that its clients reach, and rename the"
+            " experiment in its UI, because it keeps its place"
         )
 
 
