@@ -19,6 +19,7 @@ from mlflow.types import Schema
 from model_server.model_files import load_and_look
 from pyarrow import parquet
 
+from scorer.answer_types import fitted
 from scorer.answers import as_columns
 from scorer.columns import ADDED
 from scorer.job import Job, OnRows, Part, ScoringError, Written, ignore
@@ -69,6 +70,10 @@ def score_part(job: Job, part: Part, on_rows: OnRows = ignore) -> Written:
                 writer.write_batch(_scored(job, part, batch, schema, rows))
                 rows += batch.num_rows
                 on_rows(batch.num_rows)
+    except pa.ArrowException as error:
+        raise ScoringError(
+            f"the rows of {part.file} can't be written as Parquet ({type(error).__name__}); leave it out"
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ScoringError(
@@ -141,7 +146,7 @@ def _scored(job: Job, part: Part, batch: pa.RecordBatch, schema: pa.Schema, befo
     for name in names:
         wanted = schema.field(name).type
         try:
-            columns.append(found[name].cast(wanted))
+            columns.append(fitted(found[name], wanted))
         except pa.ArrowException:
             raise ScoringError(
                 f"the model's answers for {name!r} change their type: {wanted} for the first rows, then"

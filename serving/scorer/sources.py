@@ -151,7 +151,9 @@ def read_header(file: str) -> tuple[list[str], int]:
     """Return the names of the columns of a CSV file, and how many bytes its header has."""
     with open_csv(file) as opened:
         start = opened.read(_LONGEST_HEADER)
-    end = end_of_record(start)
+    end = end_of_record(start) or len(start)
+    if end == _LONGEST_HEADER:
+        raise ScoringError(f"{file} can't be read: its header is longer than {end} bytes; correct it")
     try:
         names = next(csv.reader(io.StringIO(start[:end].decode("utf-8-sig"), newline=""), strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:

@@ -128,6 +128,14 @@ def test_csv_has_the_types_of_the_signature_and_text(
     assert scored.events[0] == {"rows": None}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_in_a_name_and_all_ends_of_lines_are_read(doubling: Path, scored: Scoring, end: str) -> None:
+    (scored.directory / "in.csv").write_text(end.join(['a,size 5"', '1,"x\ry"', '2,5" pipe', ""]), newline="")
+    found = scored(doubling, scored.directory / "in.csv")
+    assert found["prediction"].to_pylist() == [2.0, 4.0]
+    assert found['size 5"'].to_pylist() == ["x\ry", '5" pipe']
+
+
 def test_columns_of_csv_are_found_by_name(doubling: Path, scored: Scoring) -> None:
     (scored.directory / "in").mkdir()
     (scored.directory / "in" / "1.csv").write_text("a,b\n1,2\n")
@@ -223,7 +231,92 @@ def test_the_signature_says_the_type_where_the_first_answers_do_not(tmp_path: Pa
     assert scored(model, tmp_path / "in")["prediction"].to_pylist() == [None, 0.5]
 
 
+FIRST = "first = float(model_input['a'].iloc[0]) < 2\n"
+# What a model answers to the first file and to the second, and what both are then.
+KEPT = {
+    "text, then no more": ("['x']", "pd.Series([np.nan], dtype=object)", ["x", None]),
+    "text, then NaN": ("['x']", "np.array([np.nan])", ["x", None]),
+    "none, then text": ("pd.Series([np.nan], dtype=object)", "['x']", [None, "x"]),
+    "none, then whole": ("[None]", "[1]", [None, 1]),
+    "empty, then lists": ("[[]]", "[['x']]", [[], ["x"]]),
+    "floats, then whole": ("[0.5]", "[1]", [0.5, 1.0]),
+    "floats, then less": ("[0.5]", "np.float32([0.1])", [0.5, float(np.float32(0.1))]),
+    "whole, then less": ("[1]", "np.int8([2])", [1, 2]),
+    "dicts, then fewer": (
+        "[{'x': 1.5, 'y': 'p'}]",
+        "[{'x': 1}]",
+        [{"x": 1.5, "y": "p"}, {"x": 1.0, "y": None}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "two", "wanted"), KEPT.values(), ids=KEPT)
+def test_answers_of_other_types_that_lose_nothing_are_kept(
+    tmp_path: Path, scored: Scoring, one: str, two: str, wanted: list[Any]
+) -> None:
+    model = save_model(
+        tmp_path / "model", f"{FIRST}return {one} if first else {two}", signature(a=DataType.double)
+    )
+    write(tmp_path / "in" / "1.parquet", {"a": [1.0]})
+    write(tmp_path / "in" / "2.parquet", {"a": [2.0]})
+    assert scored(model, tmp_path / "in")["prediction"].to_pylist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("[True]", "[7]"),
+        ("np.float32([0.5])", "[70000.1]"),
+        ("['x']", "[7]"),
+        ("['x']", "[0.5]"),
+        ("[7]", "[0.5]"),
+        ("[0.5]", "[2**53 + 1]"),
+        ("np.int8([1])", "[300]"),
+        ("[7]", "['7']"),
+        ("[{'x': 1}]", "[{'y': 1}]"),
+    ],
+)
+def test_answers_that_another_type_would_change_are_refused(
+    tmp_path: Path, scored: Scoring, one: str, two: str
+) -> None:
+    model = save_model(
+        tmp_path / "model", f"{FIRST}return {one} if first else {two}", signature(a=DataType.double)
+    )
+    write(tmp_path / "in" / "1.parquet", {"a": [1.0]})
+    write(tmp_path / "in" / "2.parquet", {"a": [2.0]})
+    with pytest.raises(ScoringError, match=r"'prediction' change their type: .* for the first rows, then"):
+        scored(model, tmp_path / "in")
+
+
+def test_the_signature_says_that_answers_are_text_where_the_first_are_missing(
+    tmp_path: Path, scored: Scoring
+) -> None:
+    texts = ModelSignature(DOUBLES.inputs, Schema([ColSpec(DataType.string)]))
+    model = save_model(tmp_path / "model", "return pd.Series([np.nan], dtype=object)", texts)
+    found = scored(model, write(tmp_path / "in.parquet", {"a": [1.0]}))
+    assert found["prediction"].type == pa.string()
+    assert found["prediction"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.csv.gz"])
+def test_the_first_file_may_have_no_rows(tmp_path: Path, scored: Scoring, name: str) -> None:
+    model = save_model(tmp_path / "model", SUM, signature(a=DataType.double))
+    for number, values in enumerate(([], [1.0])):
+        file = tmp_path / "in" / f"{number}-{name}"
+        write(file, {"a": np.array(values)})
+        if name == "in.csv.gz":
+            file.write_bytes(gzip.compress("\n".join(["a", *map(str, values), ""]).encode()))
+    assert scored(model, tmp_path / "in")["prediction"].to_pylist() == [2.0]
+
+
+def test_without_a_row_and_a_signature_the_answers_are_null(tmp_path: Path, scored: Scoring) -> None:
+    model = save_model(tmp_path / "model", SUM, signature(a=DataType.double))
+    found = scored(model, write(tmp_path / "in.parquet", {"a": np.zeros(0)}))
+    assert found.schema.field("prediction").type == pa.null()
+
+
 WRONG_MODELS = {
+    "return [{}, {}]": "the model's answers for 'prediction' are of the type struct<>, which",
     "return [1.0]": "the model gives 1 answers to 2 rows; correct the model",
     "return 1.0": "the model's answers for 'prediction' are no column",
     "return 'ab'": "the model's answers for 'prediction' are no column",
