@@ -47,8 +47,8 @@ child._ENDED_WITHIN = {LIMIT if hears else 0.1}
 def work():
     if not {hears}:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("at work", flush=True)
     try:
+        print("at work", flush=True)
         time.sleep(600)
     finally:
         open({str(tmp_path / "cleaned")!r}, "w").close()
