@@ -2,18 +2,16 @@
 
 import fcntl
 import json
-import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from stack.cluster import Cluster, find_cluster
 from stack.config import CHECKOUT, Config, load_config
 from stack.errors import StackError
 from stack.interruption import interrupted_once
+from stack.modes.child import in_a_child
 from stack.modes.choice import choose_mode
 from stack.modes.environment import Environment, environment_of
 from stack.modes.mode import Mode, ScoredPaths, Scorer
@@ -77,7 +76,8 @@ def score(wish: Wish, named_mode: str | None) -> None:
     if cluster:
         mode.check_spark()
     with scratch(config.home / "scoring") as directory:
-        fetched = _in_a_child(lambda: _fetch(config, mode, wish.version, directory))
+        # It imports MLflow, whose memory is free then.
+        fetched = in_a_child(lambda: _fetch(config, mode, wish.version, directory), "fetching the model")
         what = f"version {fetched.version} of {config.model_name}"
         if not fetched.replay.startswith("passed"):
             print(f"{what} has not passed the replay: its answers are not checked", file=sys.stderr)
@@ -126,50 +126,20 @@ def _fetch(config: Config, mode: Mode, version: str | None, directory: Path) -> 
         return Fetched(version, found.run_id or "", found.tags.get("replay", ""), model, environment)
 
 
-def _in_a_child(function: Callable[[], Fetched]) -> Fetched:
-    """Return what the function returns in a child process: it imports MLflow, whose memory is free then."""
-    context = multiprocessing.get_context("fork")
-    ours, its = context.Pipe(duplex=False)
-    child = context.Process(target=_send, args=(its, function))
-    child.start()
-    its.close()
-    try:
-        found = ours.recv()
-    except EOFError:
-        child.join()
-        raise StackError(f"fetching the model {ended_text(child.exitcode or 0)}; run this again") from None
-    except KeyboardInterrupt:
-        child.terminate()
-        raise
-    finally:
-        child.join()
-    if isinstance(found, Fetched):
-        return found
-    raise found
-
-
-def _send(connection: Connection, function: Callable[[], Fetched]) -> None:
-    try:
-        found: Any = function()
-    except StackError as error:
-        found = StackError(str(error))
-    except KeyboardInterrupt:
-        found = KeyboardInterrupt()
-    with suppress(BrokenPipeError):  # nobody waits for it any more
-        connection.send(found)
-
-
 @contextmanager
 def scratch(home: Path) -> Iterator[Path]:
     """Make a directory, and remove it at the end, with those that killed runs have left."""
     home.mkdir(parents=True, exist_ok=True)
-    for left in home.iterdir():
-        with suppress(OSError), (left / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
-    directory = Path(tempfile.mkdtemp(dir=home))
-    with (directory / _LOCK).open("w") as lock:
+    with home.with_name(f"{home.name}.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # so one that has no lock yet is none that is being made
+        for left in home.iterdir():
+            with suppress(OSError), (left / _LOCK).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+        directory = Path(tempfile.mkdtemp(dir=home))
+        lock = (directory / _LOCK).open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock:
         try:
             yield directory
         finally:
@@ -213,6 +183,8 @@ def _run(scorer: Scorer, request: dict[str, Any]) -> dict[str, Any]:
         except subprocess.TimeoutExpired:  # the model does not let Python go
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if scorer.kill:
+                subprocess.run(scorer.kill, capture_output=True)
     if "manifest" in last:
         manifest: dict[str, Any] = last["manifest"]
         return manifest

@@ -10,6 +10,7 @@ module search path. So a model may have modules of any other name.
     parts                   the files, cut into parts that processes score one at a time
     scoring                 score a part, in batches: this is all that an engine needs
     reading, answers        the rows of a part; the answers as columns
+    answer_types            of what type these are in all of the output
     output                  OUTPUT appears whole or not at all
     pool                    the parts on this machine, by processes
     spark                   the parts on Spark

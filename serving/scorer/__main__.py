@@ -11,7 +11,7 @@ import traceback
 from contextlib import suppress
 from typing import IO
 
-from scorer.caller import CallerGoneError, read_request, take_stdout, tell
+from scorer.caller import CallerGoneError, end_with_caller, read_request, take_stdout, tell
 from scorer.job import ScoringError
 
 
@@ -20,6 +20,7 @@ def main() -> int:
     events = take_stdout()
     try:
         request = read_request()
+        end_with_caller()
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, "1")
         from scorer.run import run

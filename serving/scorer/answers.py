@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from mlflow.types import Schema
 
-from scorer.columns import PREDICTION, TYPES
+from scorer.columns import PREDICTION
 from scorer.job import ScoringError
 
 
@@ -70,40 +69,3 @@ def _as_array(values: Any) -> pa.Array:  # noqa: ANN401
         return pa.array(values, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # texts with NaN for what is missing
         return pa.array(values, from_pandas=True)
-
-
-def output_types(found: Mapping[str, pa.Array], outputs: Schema | None) -> dict[str, pa.DataType]:
-    """Return the type of each column of the output, by the first answers and by the signature.
-
-    The signature decides where the answers do not show it: all are None, or whole numbers stand for floats.
-    """
-    declared = declared_types(outputs)
-    if len(declared) == len(found) == 1:
-        declared = dict(zip(found, declared.values(), strict=True))
-    return {name: _wider(column.type, declared.get(name)) for name, column in found.items()}
-
-
-def declared_types(outputs: Schema | None) -> dict[str, pa.DataType]:
-    """Return the columns that the signature says, where each is a scalar."""
-    if outputs is None or outputs.is_tensor_spec():
-        return {}
-    types: list[Any] = [TYPES.get(of.type) for of in outputs.inputs]  # type: ignore[arg-type]
-    if None in types or not (outputs.has_input_names() or len(types) == 1):
-        return {}
-    names = map(str, outputs.input_names()) if outputs.has_input_names() else [PREDICTION]
-    return dict(zip(names, types, strict=True))
-
-
-def _wider(found: pa.DataType, declared: pa.DataType | None) -> pa.DataType:
-    if declared is None:
-        return found
-    if pa.types.is_null(found):
-        return declared
-    try:
-        both = pa.unify_schemas(
-            [pa.schema([("it", found)]), pa.schema([("it", declared)])], promote_options="permissive"
-        )
-    except pa.ArrowException:
-        return found
-    is_number = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (found, declared))
-    return declared if is_number and both.field("it").type == declared else found

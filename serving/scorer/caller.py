@@ -3,20 +3,55 @@
 import json
 import os
 import select
+import signal
+import threading
+import time
+from types import FrameType
 from typing import IO, Any
 
-STDIN = 0
+_STDIN = 0
+_ENDED_WITHIN = 10  # seconds
+_stays = threading.Event()
 
 
-class CallerGoneError(Exception):
-    """Nobody waits for the job any more."""
+class CallerGoneError(BaseException):
+    """Nobody waits for the job any more. Whatever a model catches, it should let this pass."""
+
+
+def end_with_caller() -> None:
+    """Raise CallerGoneError in this, the main thread, when stdin ends, or at SIGTERM.
+
+    A model may be at work that does not let that happen; then all ends without it, after a while.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    main = threading.get_ident()
+    threading.Thread(target=_watch, args=(main,), name="caller", daemon=True).start()
+
+
+def stay() -> None:
+    """Let nothing interrupt the job any more: OUTPUT is about to appear."""
+    _stays.set()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    if not _stays.is_set():
+        raise CallerGoneError
+
+
+def _watch(main: int) -> None:
+    while os.read(_STDIN, 4096):
+        pass
+    signal.pthread_kill(main, signal.SIGTERM)  # so that a call that waits is interrupted, too
+    time.sleep(_ENDED_WITHIN)
+    if not _stays.is_set():
+        os._exit(1)
 
 
 def read_request() -> dict[str, Any]:
     """Return the job: the first line of stdin."""
     line = bytearray()
     while not line.endswith(b"\n"):  # unbuffered, so that what comes after it can be waited for
-        if not (byte := os.read(STDIN, 1)):
+        if not (byte := os.read(_STDIN, 1)):
             raise CallerGoneError
         line += byte
     request: dict[str, Any] = json.loads(line)
@@ -41,6 +76,6 @@ def tell(events: IO[str], **event: Any) -> None:  # noqa: ANN401 - whatever is J
 
 def check_caller() -> None:
     """Raise CallerGoneError if stdin has ended."""
-    readable, _, _ = select.select([STDIN], [], [], 0)
-    if readable and not os.read(STDIN, 4096):
+    readable, _, _ = select.select([_STDIN], [], [], 0)
+    if readable and not os.read(_STDIN, 4096):
         raise CallerGoneError

@@ -15,6 +15,8 @@ from scorer.sources import Source, is_csv
 
 ADDED = ("model_name", "model_version")
 PREDICTION = "prediction"
+# Marks a field of bools, some of which are missing.
+AS_OBJECTS = {b"as": b"objects"}
 
 TYPES = {
     DataType.boolean: pa.bool_(),
@@ -54,14 +56,16 @@ def check_columns(sources: Sequence[Source], schema: Schema | None) -> Columns:
     columns = _csv_types(first, schema, names) if is_csv(first.file) else first.schema
     given = []
     for place, name in enumerate(names):
-        kind = _type_with_nulls(columns.field(name), sources)
-        if schema is not None and not schema.is_tensor_spec():
+        field = _given(columns.field(name), sources)
+        if schema is not None and not schema.is_tensor_spec() and place < len(schema.inputs):
             spec = schema.input_dict()[name] if schema.has_input_names() else schema.inputs[place]
             for source in sources:
-                _check_type(source, name, kind, columns.field(name).type, spec)
-        given.append(pa.field(name, kind))
-    # Of pandas' own notes, and those of other writers, nothing holds for the output.
-    return Columns(columns.remove_metadata(), pa.schema(given))
+                _check_type(source, field, columns.field(name).type, spec)
+        given.append(field)
+    # Of pandas' own notes, and those of other writers, nothing holds for the output. Nor that a column of
+    # the first file is never null.
+    fields = [field.with_nullable(True) for field in columns]
+    return Columns(pa.schema(fields), pa.schema(given))
 
 
 def _check_same(first: Source, other: Source) -> None:
@@ -84,6 +88,9 @@ def _check_same(first: Source, other: Source) -> None:
 def _given_names(source: Source, schema: Schema | None) -> list[str]:
     """Return the names of the columns that the model is given, in the signature's order."""
     names: list[str] = source.schema.names
+    if schema is None or not schema.has_input_names():
+        index = (source.schema.pandas_metadata or {}).get("index_columns", [])
+        names = [name for name in names if name not in index]
     if schema is None:
         if is_csv(source.file):
             raise ScoringError(
@@ -130,28 +137,45 @@ def _arrow_type(schema: Any, place: int, name: str) -> pa.DataType | None:  # no
     return None if spec.type == DataType.binary else TYPES.get(spec.type)
 
 
-def _type_with_nulls(field: pa.Field, sources: Sequence[Source]) -> pa.DataType:
-    """Return the type that pandas would give to the whole column: whole numbers with nulls are floats.
+def _given(field: pa.Field, sources: Sequence[Source]) -> pa.Field:
+    """Return what pandas would make of the whole column: whole numbers with nulls are floats, bools objects.
 
-    Decided once, so that what the model is given for a row does not depend on the rows of its batch.
+    Decided once, so that what the model is given for a row does not depend on the rows of its batch. For the
+    same reason it gets the values of a dictionary, which each batch may number anew, and no category.
     """
+    if pa.types.is_dictionary(field.type):
+        return pa.field(field.name, field.type.value_type)
     wholes = [source.wholes.get(field.name) for source in sources]
-    return pa.float64() if any(whole and whole.has_nulls for whole in wholes) else field.type
+    if not any(whole and whole.has_nulls for whole in wholes):
+        return pa.field(field.name, field.type)
+    if pa.types.is_boolean(field.type):
+        return pa.field(field.name, field.type, metadata=AS_OBJECTS)
+    return pa.field(field.name, pa.float64())
 
 
-def _check_type(source: Source, name: str, kind: pa.DataType, found: pa.DataType, spec: Any) -> None:  # noqa: ANN401
+def as_frame(rows: pa.Table, given: pa.Schema) -> pd.DataFrame:
+    """Return what the model is given of some rows."""
+    # Not safe, as pandas rounds whole numbers beyond 2 ** 53, too, where others are missing.
+    frame: pd.DataFrame = rows.select(given.names).cast(given, safe=False).to_pandas(use_threads=False)
+    objects = [field.name for field in given if field.metadata == AS_OBJECTS]
+    return frame.astype(dict.fromkeys(objects, "object")) if objects else frame
+
+
+def _check_type(source: Source, field: pa.Field, found: pa.DataType, spec: Any) -> None:  # noqa: ANN401
     """Let MLflow say whether it would take such a column.
 
     It takes whole numbers for floats if each is 0 or 1, so it is shown the least and the greatest.
     """
-    whole = source.wholes.get(name)
-    bounds = [whole.least, whole.greatest] if whole and pa.types.is_integer(kind) else []
-    column = pa.array([bound for bound in bounds if bound is not None], kind)
-    sample = pd.DataFrame({0: column.to_pandas()}).set_axis([spec.name or 0], axis="columns")
+    whole = source.wholes.get(field.name)
+    bounds = [whole.least, whole.greatest] if whole and pa.types.is_integer(field.type) else []
+    shown = pa.field(field.name, found) if pa.types.is_dictionary(found) else field
+    column = pa.array([bound for bound in bounds if bound is not None], shown.type)
+    sample = as_frame(pa.table([column], [field.name]), pa.schema([shown]))
     try:
-        validate_schema(sample, Schema([spec]))
+        validate_schema(sample.set_axis([spec.name or 0], axis="columns"), Schema([spec]))
     except Exception:  # MLflow's own, or those of pandas
-        nulls = " with missing values" if kind != found else ""
+        nulls = " with missing values" if field.metadata or field.type == pa.float64() != found else ""
         raise ScoringError(
-            f"column {name!r} of {source.file} is {found}{nulls}, and the model wants {spec.type}; convert it"
+            f"column {field.name!r} of {source.file} is {found}{nulls}, and the model wants {spec.type};"
+            " convert it"
         ) from None

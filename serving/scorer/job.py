@@ -1,7 +1,9 @@
 """What is to be scored, as it goes to each process that scores, on this machine or on a cluster."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 OnRows = Callable[[int], object]
 """Is told how many more rows are scored."""
@@ -13,6 +15,12 @@ def ignore(_rows: int) -> None:
 
 class ScoringError(Exception):
     """Scoring can't go on: the text says what, why, and what to do next. It holds no data of the user's."""
+
+
+def place_of(error: BaseException) -> str:
+    """Say of what kind an exception is, and where it was raised; its own text may hold data."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 @dataclass(frozen=True)

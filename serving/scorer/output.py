@@ -1,5 +1,6 @@
 """OUTPUT appears whole or not at all: it is written beside its place, counted, and then renamed."""
 
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 from pyarrow import parquet
 
+from scorer.caller import stay
 from scorer.job import ScoringError, Written
 
 MANIFEST = "_manifest.json"
@@ -29,21 +31,18 @@ def staging(output: Path) -> Iterator[Path]:
     """
     directory = output.with_name(f".{output.name}.scoring")
     _check_absent(output)
-    try:
+    with writing(directory):
         directory.mkdir(exist_ok=True)
         lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise ScoringError(
-            f"can't write into {output.parent}: {error.strerror}; correct that, or choose another OUTPUT"
-        ) from error
     try:
-        _lock(lock, directory, output)
-        _check_absent(output)  # whoever had the lock may have ended well
-        for left in directory.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left.name != _LOCK:
-                left.unlink()
+        with writing(directory):
+            _lock(lock, directory, output)
+            _check_absent(output)  # whoever had the lock may have ended well
+            for left in directory.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != _LOCK:
+                    left.unlink()
         try:
             yield directory
         finally:
@@ -51,6 +50,22 @@ def staging(output: Path) -> Iterator[Path]:
                 shutil.rmtree(directory)
     finally:
         os.close(lock)
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Say in a sentence why the directory, which `staging` has made, can't be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScoringError(
+                f"there is no room in {directory.parent}; make room, then run this again"
+            ) from error
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ScoringError(
+            f"can't write into {directory.parent}: {why}; correct that, or choose another OUTPUT"
+        ) from error
 
 
 def _check_absent(output: Path) -> None:
@@ -97,19 +112,22 @@ def commit(
         raise ScoringError(
             f"{found} rows were written of {expected}; run this again, on files that nobody writes"
         )
-    for file in list(directory.iterdir()):
-        if file.name in names:
-            _sync(file.rename(directory / names[file.name]))
-        elif file.name != _LOCK:
-            file.unlink()
     manifest = {**manifest, "rows": found, "files": list(names.values())}
-    (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    _sync(directory / MANIFEST)
-    _sync(directory)
-    _check_absent(output)
-    directory.rename(output)
-    (output / _LOCK).unlink()
-    _sync(output.parent)
+    with writing(directory):
+        for file in list(directory.iterdir()):
+            if file.name in names:
+                _sync(file.rename(directory / names[file.name]))
+            elif file.name != _LOCK:
+                file.unlink()
+        (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        _sync(directory / MANIFEST)
+        _sync(directory)
+        stay()
+        _check_absent(output)
+        directory.rename(output)
+    with suppress(OSError):  # OUTPUT is whole, whatever becomes of the mark
+        (output / _LOCK).unlink()
+        _sync(output.parent)
     return manifest
 
 

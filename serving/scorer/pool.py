@@ -8,13 +8,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
 from typing import Any, TypeVar
 
-from scorer.caller import STDIN, check_caller
-from scorer.job import Job, OnRows, Part, ScoringError, ignore
+from scorer.job import Job, OnRows, Part, ScoringError, ignore, place_of
 
 _ATTEMPTS = 3
 
@@ -34,7 +34,8 @@ class _Worker:
     def give(self, task: Task[Any], job: Job, part: Part) -> None:
         """Let it do the task."""
         self.part, self.rows = part, 0
-        self.connection.send((task, job, part))
+        with suppress(ConnectionError):  # it was killed meanwhile, as its silence tells
+            self.connection.send((task, job, part))
 
 
 class Pool:
@@ -70,7 +71,6 @@ class Pool:
 
         Raises:
             ScoringError: if the task raises it, or several processes are killed over a part.
-            CallerGoneError: if the caller has ended.
 
         """
         waiting, attempts, left = list(reversed(parts)), dict.fromkeys(parts, 0), len(parts)
@@ -100,9 +100,10 @@ class Pool:
 
     def _idle(self, most: int) -> _Worker | None:
         """Return a process that has nothing to do, a new one if there are fewer than ``most``; else None."""
-        for worker in self._workers:
-            if worker.part is None:
+        for worker in [each for each in self._workers if each.part is None]:
+            if worker.process.is_alive():
                 return worker
+            self._forget(worker)
         return self._started() if len(self._workers) < most else None
 
     def _started(self) -> _Worker:
@@ -119,18 +120,19 @@ class Pool:
     def _told(self) -> list[_Worker]:
         """Wait until busy processes have something to say, or have ended; return these."""
         busy = {worker.connection: worker for worker in self._workers if worker.part is not None}
-        ready = wait([*busy, STDIN])
-        if STDIN in ready:
-            check_caller()
+        ready = wait(list(busy))
         return [worker for connection, worker in busy.items() if connection in ready]
 
     def _buried(self, worker: _Worker) -> Part:
         """Forget a process that was killed; return its part."""
+        self._forget(worker)
+        assert worker.part is not None  # noqa: S101 - it was busy
+        return worker.part
+
+    def _forget(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.process.join()
         worker.connection.close()
-        assert worker.part is not None  # noqa: S101 - it was busy
-        return worker.part
 
 
 def _killed(part: Part, status: int | None) -> str:
@@ -149,6 +151,7 @@ def _killed(part: Part, status: int | None) -> str:
 def _work(connection: Connection, copies: Sequence[Connection]) -> None:
     """Do the tasks that come; end with the parent, whatever the model is at."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for copy in copies:
         copy.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -158,9 +161,12 @@ def _work(connection: Connection, copies: Sequence[Connection]) -> None:
         except EOFError:
             return
         try:
-            connection.send(("done", task(job, part, lambda rows: connection.send(("rows", rows)))))
+            told = ("done", task(job, part, lambda rows: connection.send(("rows", rows))))
         except ScoringError as error:
-            connection.send(("failed", str(error)))
+            told = ("failed", str(error))
+        except Exception as error:  # a mistake of ours, or no memory; its own text may hold data
+            told = ("failed", f"{part.file} can't be scored: {place_of(error)}")
+        connection.send(told)
 
 
 def _end_with_parent() -> None:

@@ -1,18 +1,19 @@
-"""Where a record of CSV ends: at a newline outside of quotes."""
+"""Where a record of CSV ends: at a line's end outside of quotes. A quote opens only where a field begins."""
+
+import re
 
 import numpy as np
 
 _QUOTE, _NEWLINE = b'"'[0], b"\n"[0]
 _BEFORE_QUOTED = np.frombuffer(b',\n\r"', np.uint8)
+_FIELD = rb'(?:"(?:[^"]++|"")*+")?+[^,\r\n]*+'
+_RECORD = re.compile(rb"(?:\xef\xbb\xbf)?+%b(?:,%b)*+(?:\r\n|\r|\n)" % (_FIELD, _FIELD))
 
 
-def end_of_record(data: bytes) -> int:
-    """Return how many bytes the first record has, which may have newlines in quotes."""
-    at = -1
-    while (at := data.find(b"\n", at + 1)) >= 0:
-        if data.count(b'"', 0, at) % 2 == 0:
-            return at + 1
-    return len(data)
+def end_of_record(data: bytes) -> int | None:
+    """Return how many bytes the first record has, with the end of its line; None if that is not there."""
+    found = _RECORD.match(data)
+    return found.end() if found else None
 
 
 class Scan:

@@ -12,7 +12,7 @@ from mlflow.types import Schema
 from model_server.settings import available_cpus
 
 from scorer import spark
-from scorer.answers import declared_types, output_types
+from scorer.answer_types import check_written, declared_types, output_types, shows_type
 from scorer.caller import check_caller, tell
 from scorer.columns import ADDED, check_columns
 from scorer.job import Job, Part, ScoringError, Written
@@ -62,7 +62,7 @@ def run(request: dict[str, Any], events: IO[str]) -> dict[str, Any]:
             given=columns.given.serialize().to_pybytes(),
         )
         with Pool(forked=not kept_open) as pool:
-            schema = _output_schema(pool, job, parts[0], columns.input, model.metadata.get_output_schema())
+            schema = _output_schema(pool, job, parts, columns.input, model.metadata.get_output_schema())
             job = replace(job, schema=schema)
             written = list(_written(request, pool, job, parts, events))
         if {each.number for each in written} != set(range(len(parts))) or len(written) != len(parts):
@@ -90,10 +90,23 @@ def _written(
     return pool.run(score_part, job, parts, request.get("workers") or available_cpus(), on_rows)
 
 
-def _output_schema(pool: Pool, job: Job, part: Part, columns: pa.Schema, outputs: Schema | None) -> bytes:
-    """Return the schema of the output, by what the model answers to the first rows."""
-    found = pool.ask(first_answers, job, part)
-    types = output_types(found, outputs) if found else declared_types(outputs)
+def _output_schema(
+    pool: Pool, job: Job, parts: list[Part], columns: pa.Schema, outputs: Schema | None
+) -> bytes:
+    """Return the schema of the output, by what the model answers to the first rows.
+
+    If these do not show it, and the signature does not say it, by those of the next parts.
+    """
+    found: dict[str, pa.Array] = {}
+    for part in parts:
+        for name, column in pool.ask(first_answers, job, part).items():
+            if name not in found or not shows_type(found[name]):
+                found[name] = column
+        if found and (declared_types(outputs) or all(map(shows_type, found.values()))):
+            break
+    types = output_types(found, outputs)
+    for name, kind in types.items():
+        check_written(name, kind)
     if twice := next((name for name in types if name in columns.names or name in ADDED), None):
         raise ScoringError(f"the model answers with a column {twice!r}, which is there already; rename one")
     text = pa.dictionary(pa.int8(), pa.string())

@@ -1,9 +1,7 @@
 """Score a part: read it, ask the model, write the answers beside the columns of the input, in batches."""
 
-import errno
 import gc
 import json
-import os
 import traceback
 import uuid
 from functools import cache
@@ -19,9 +17,11 @@ from mlflow.types import Schema
 from model_server.model_files import load_and_look
 from pyarrow import parquet
 
+from scorer.answer_types import fitted
 from scorer.answers import as_columns
-from scorer.columns import ADDED
-from scorer.job import Job, OnRows, Part, ScoringError, Written, ignore
+from scorer.columns import ADDED, as_frame
+from scorer.job import Job, OnRows, Part, ScoringError, Written, ignore, place_of
+from scorer.output import writing
 from scorer.reading import batches
 from scorer.sources import is_csv
 
@@ -63,20 +63,20 @@ def score_part(job: Job, part: Part, on_rows: OnRows = ignore) -> Written:
     """
     schema = pa.ipc.read_schema(pa.BufferReader(job.schema))
     name, rows = f"{part.number:05d}-{uuid.uuid4().hex}.parquet", 0
+    path = Path(job.directory, name)
     try:
-        with parquet.ParquetWriter(Path(job.directory, name), schema, compression=_COMPRESSION) as writer:
+        with (
+            writing(path.parent),
+            parquet.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
+        ):
             for batch in batches(job, part):
-                writer.write_batch(_scored(job, part, batch, schema, rows))
+                # One row group for each, so that none waits in memory.
+                writer.write_table(_scored(job, part, batch, schema, rows), batch.num_rows)
                 rows += batch.num_rows
                 on_rows(batch.num_rows)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ScoringError(
-                f"there is no room in {Path(job.directory).parent}; make room, then run this again"
-            ) from error
-        why = os.strerror(error.errno) if error.errno else type(error).__name__
+    except pa.ArrowException as error:
         raise ScoringError(
-            f"can't write into {job.directory}: {why}; correct that, or choose another OUTPUT"
+            f"rows of {part.file} can't be converted ({type(error).__name__}); leave it out"
         ) from error
     return Written(part.number, name, rows)
 
@@ -87,11 +87,11 @@ def first_answers(job: Job, part: Part, _on_rows: OnRows = ignore) -> dict[str, 
     return {} if batch is None else answered(job, part, batch.slice(0, _FIRST_ROWS), 0)
 
 
-def answered(job: Job, part: Part, batch: pa.RecordBatch, before: int) -> dict[str, pa.Array]:
+def answered(job: Job, part: Part, batch: pa.Table, before: int) -> dict[str, pa.Array]:
     """Return the model's answer to a batch; ``before`` is the number of rows of the part before it."""
     model, _ = load(job.model, job.model_config)
     given = pa.ipc.read_schema(pa.BufferReader(job.given))
-    rows = pa.Table.from_batches([batch]).select(given.names).cast(given).to_pandas(use_threads=False)
+    rows = as_frame(batch, given)
     try:
         predictions = model.predict(rows)
     except BaseException as error:  # sys.exit, too
@@ -110,9 +110,7 @@ def _failure(model: PyFuncModel, part: Part, rows: pd.DataFrame, before: int, er
     schema = model.metadata.get_input_schema()
     if isinstance(error, MlflowException) and (column := _refused_column(schema, rows)):
         return f"column {column!r} has a value in {which} that the model's signature refuses; correct it"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    at = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
-    return f"the model fails on {which}: {at}; correct the model or these rows"
+    return f"the model fails on {which}: {place_of(error)}; correct the model or these rows"
 
 
 def _refused_column(schema: Schema | None, rows: pd.DataFrame) -> str:
@@ -128,7 +126,7 @@ def _refused_column(schema: Schema | None, rows: pd.DataFrame) -> str:
     return ""
 
 
-def _scored(job: Job, part: Part, batch: pa.RecordBatch, schema: pa.Schema, before: int) -> pa.RecordBatch:
+def _scored(job: Job, part: Part, batch: pa.Table, schema: pa.Schema, before: int) -> pa.Table:
     """Return a batch of the output."""
     found = answered(job, part, batch, before)
     names = schema.names[batch.num_columns : -len(ADDED)]
@@ -141,14 +139,14 @@ def _scored(job: Job, part: Part, batch: pa.RecordBatch, schema: pa.Schema, befo
     for name in names:
         wanted = schema.field(name).type
         try:
-            columns.append(found[name].cast(wanted))
+            columns.append(fitted(found[name], wanted))
         except pa.ArrowException:
             raise ScoringError(
                 f"the model's answers for {name!r} change their type: {wanted} for the first rows, then"
                 f" {found[name].type}; log the model with a signature that says it"
             ) from None
     columns += [_repeated(text, batch.num_rows) for text in (job.model_name, job.model_version)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _repeated(text: str, rows: int) -> pa.DictionaryArray:

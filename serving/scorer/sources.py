@@ -20,7 +20,7 @@ _LONGEST_HEADER = 1024 * 1024
 
 @dataclass(frozen=True)
 class Whole:
-    """The least and the greatest value of a column of whole numbers; None if it has none."""
+    """The least and the greatest value of a column of whole numbers or bools; None if it has none."""
 
     least: int | None
     greatest: int | None
@@ -33,7 +33,7 @@ class Source:
 
     ``row_groups`` are the numbers of rows in those of a Parquet file; ``header`` is how many bytes the
     header of a CSV file has, whose columns all count as text here. ``wholes`` are the columns of whole
-    numbers, by name.
+    numbers and bools, by name.
     """
 
     file: str
@@ -119,14 +119,14 @@ def _parquet_source(file: str) -> Source:
         wholes = {
             each.name: _whole(opened, each.name, places[each.name])
             for each in schema
-            if pa.types.is_integer(each.type) and each.name in places
+            if (pa.types.is_integer(each.type) or pa.types.is_boolean(each.type)) and each.name in places
         }
         rows = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
         return Source(file, schema, rows, wholes=wholes)
 
 
 def _whole(file: parquet.ParquetFile, name: str, place: int) -> Whole:
-    """Ask the footer about a column of whole numbers; where that does not say, the column itself."""
+    """Ask the footer about a column of whole numbers or bools; where that does not say, the column itself."""
     bounds: list[int] = []
     has_nulls = False
     for number in range(file.metadata.num_row_groups):
@@ -151,7 +151,9 @@ def read_header(file: str) -> tuple[list[str], int]:
     """Return the names of the columns of a CSV file, and how many bytes its header has."""
     with open_csv(file) as opened:
         start = opened.read(_LONGEST_HEADER)
-    end = end_of_record(start)
+    end = end_of_record(start) or len(start)
+    if end == _LONGEST_HEADER:
+        raise ScoringError(f"{file} can't be read: its header is longer than {end} bytes; correct it")
     try:
         names = next(csv.reader(io.StringIO(start[:end].decode("utf-8-sig"), newline=""), strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:

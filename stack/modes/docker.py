@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from stack.cluster import Cluster
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
@@ -57,6 +58,11 @@ _LAST_SERVED = "live"
 _MODEL = "/opt/ml/model"
 # In a container that scores: the checkout's serving/, and what can be written besides OUTPUT.
 _SCORER, _SCRATCH = "/opt/scorer", "/opt/scratch"
+# What a mount would hide that the scorer needs.
+_OF_IMAGE = (
+    *("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr"),
+    *("/opt/ml", "/opt/pyfunc-stack", "/opt/spark", _SCORER, _SCRATCH),
+)
 
 
 def image(config: Config, version: str) -> str:
@@ -124,6 +130,21 @@ def scoring_user(security_options: str) -> str:
     return "0:0" if "rootless" in security_options else f"{os.getuid()}:{os.getgid()}"
 
 
+def check_mounts(paths: ScoredPaths) -> None:
+    """Raise StackError if a container can't have INPUT and OUTPUT at their paths, or not all of INPUT."""
+    for place in (paths.read, paths.read.resolve(), paths.output.parent):
+        if any(place.is_relative_to(own) or Path(own).is_relative_to(place) for own in _OF_IMAGE):
+            raise StackError(
+                f"a container has a {place} of its own; put INPUT and OUTPUT into other directories, or use"
+                " --native"
+            )
+    if link := paths.leading_out():
+        raise StackError(
+            f"{link} is a link to a file outside of {paths.read}, which a container does not see; put the"
+            " file itself there, or use --native"
+        )
+
+
 def scoring_command(
     config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None = None
 ) -> list[str]:
@@ -146,7 +167,8 @@ def scoring_command(
     bounded = ("--pids-limit=4096", "--log-driver=none", "--pull=never", "--init")
     owner = (f"--user={user}", "--userns=host")
     read, written = paths.read, paths.output.parent
-    mounts = {read: (read, True), written: (written, False)}
+    # Links among the files of INPUT lead to where it lies really.
+    mounts = {read.resolve(): (read, True), read: (read, True), written: (written, False)}
     if cluster:
         searched.append(docker_spark.SEARCH_PATH)
         mounts[Path("/etc/passwd")] = (docker_spark.users_file(model), True)
@@ -250,8 +272,7 @@ class Docker:
         self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
     ) -> Scorer:
         """Return how the scorer is started: as a container, which ends with its standard input."""
-        if Path("/") in (paths.read, paths.output.parent):
-            raise StackError("a container can't have all of / mounted; put INPUT and OUTPUT into directories")
+        check_mounts(paths)
         let_all_read(model)
         user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
         on = self._below(environment)
@@ -261,7 +282,10 @@ class Docker:
             on = docker_spark.prepare(self.config, on, found)
             docker_spark.users_file(model).write_text(docker_spark.users(user))
         command = scoring_command(self.config, on, user, model, paths, cluster)
-        return Scorer(command, {**os.environ, **self.config.model_environment}, _MODEL)
+        name = f"{self.config.project}-scoring-{uuid4().hex[:12]}"
+        named = [*command[:2], f"--name={name}", *command[2:]]
+        environ = {**os.environ, **self.config.model_environment}
+        return Scorer(named, environ, _MODEL, kill=["docker", "rm", "--force", name])
 
     def bake(self, version: str, model: Path, environment: Environment | None) -> None:
         """Make the version's image with MLflow's build-docker; the image gets its tag when it is complete."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from glob import glob
 from pathlib import Path
 from typing import Protocol
 
@@ -56,14 +57,27 @@ class ScoredPaths:
             found = found.parent
         return found
 
+    def leading_out(self) -> str | None:
+        """Return the first file of INPUT that is a link out of that directory; None if there is none."""
+        inside = self.read.resolve()
+        if Path(self.input).is_dir():
+            files = sorted(map(str, Path(self.input).iterdir()))
+        else:
+            files = [self.input] if Path(self.input).exists() else sorted(glob(self.input))  # noqa: PTH207
+        return next((each for each in files if not Path(each).resolve().is_relative_to(inside)), None)
+
 
 @dataclass(frozen=True)
 class Scorer:
-    """How a scorer is started: its command line and environment, and where it finds the model's files."""
+    """How a scorer is started: its command line and environment, and where it finds the model's files.
+
+    The command ``kill`` ends what goes on when the command line has been killed, if anything may.
+    """
 
     command: list[str]
     environment: dict[str, str]
     model: str
+    kill: list[str] = field(default_factory=list)
 
 
 class Mode(Protocol):

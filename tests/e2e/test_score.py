@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from stack.modes.processes import processes_with
+from stack.release.replay import equal
 from stack.wait import wait_until
 from tests.e2e.stacks import Stack, docker
 from tests.unit.tracking_servers import as_client
@@ -49,7 +50,8 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
     champion = stack.aliases()["champion"]
     assert told.startswith(f"{len(rows)} rows scored with version {champion} of {stack.model.name} in ")
     found = parquet.read_table(output)
-    assert found["prediction"].to_pylist() == answers
+    # The last bit of what a linear model answers depends on the rows beside it: the replay compares so.
+    assert all(map(equal, found["prediction"].to_pylist(), answers))
     assert found["note, or not"].to_pylist() == notes
     assert set(found["model_version"].to_pylist()) == {champion}
     manifest = json.loads((output / "_manifest.json").read_text())
@@ -62,13 +64,15 @@ def test_the_rows_of_the_replay_get_its_answers(stack: Stack, tmp_path: Path, ki
 def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Bit for bit; times, and a column with nulls, pass through."""
+    """Bit for bit; the model gets nulls, where it takes them; times and a column with nulls pass through."""
     count = 5_000_000 if stack.model.name == "iris" else 300_000
     some, _ = replayed(stack)
     places = np.random.default_rng(0).integers(0, len(some), count)
     rows = some.iloc[places].reset_index(drop=True)
     floats = rows.select_dtypes("float64").columns
     rows[floats] += np.random.default_rng(1).normal(scale=0.01, size=(count, len(floats)))
+    if "sex" in rows:
+        rows.loc[::7, "sex"] = None
     rows["when"] = pd.date_range("2024-01-31", periods=count, freq="s")
     rows["sometimes"] = pd.Series(["a", None] * (count // 2))
     rows.to_parquet(tmp_path / "in.parquet")

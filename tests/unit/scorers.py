@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scoring:
     """Do a job in this process, whose caller waits."""
     monkeypatch.setattr("scorer.run.Pool", Here)
     monkeypatch.setattr("scorer.run.check_caller", lambda: None)
+    monkeypatch.setattr("scorer.caller._stays", threading.Event())
     return Scoring(tmp_path)
 
 

@@ -1,6 +1,7 @@
 """./scripts/score, up to the scorer: what it fetches, how it starts it, and what it makes of its events."""
 
 import fcntl
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
-from stack.modes.docker import scoring_command, scoring_user
+from stack.modes.docker import Docker, check_mounts, scoring_command, scoring_user
 from stack.modes.mode import ScoredPaths, Scorer
-from stack.score import Fetched, Wish, _in_a_child, _run, score, scratch
+from stack.score import Wish, _run, score, scratch
 
 CONFIG = load_config({}, Path("/nonexistent/.env"))
 MANIFEST = '{"manifest": {"rows": 3}}'
@@ -24,8 +25,10 @@ def test_a_scratch_directory_goes_at_the_end_and_with_the_next_run_if_it_was_kil
         left = tmp_path / "left"
         (left / "model").mkdir(parents=True)
         (left / "lock").touch()
+        (tmp_path / "left before its lock").mkdir()
         with scratch(tmp_path) as own:
             assert not left.exists()
+            assert not (tmp_path / "left before its lock").exists()
             assert own.is_dir()
             assert (killed / "model").is_dir()  # it is in use
         assert not own.exists()
@@ -95,25 +98,53 @@ def test_a_rootless_engine_calls_us_root() -> None:
     assert scoring_user('["name=seccomp,profile=builtin"]') != "rootless"
 
 
-@pytest.mark.parametrize("error", [StackError("no such version"), KeyboardInterrupt()])
-def test_what_a_child_raises_is_raised_here(error: BaseException) -> None:
-    def fail() -> Fetched:
-        raise error
-
-    with pytest.raises(type(error)) as raised:
-        _in_a_child(fail)
-    assert str(raised.value) == str(error)
+def test_a_container_is_named_and_killed_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("stack.modes.docker.run", lambda *_: subprocess.CompletedProcess([], 0, "[]", ""))
+    scorer = Docker(CONFIG).scorer(tmp_path, None, ScoredPaths(str(tmp_path), tmp_path / "out"))
+    [name] = [option for option in scorer.command if option.startswith("--name=")]
+    assert scorer.command[:3] == ["docker", "run", name]
+    assert scorer.kill == ["docker", "rm", "--force", name.removeprefix("--name=")]
 
 
-def test_a_child_returns_what_it_found_and_its_death_is_told(tmp_path: Path) -> None:
-    found = Fetched("1", "", "", tmp_path, None)
-    assert _in_a_child(lambda: found) == found
-    with pytest.raises(StackError, match="fetching the model ended with status 1"):
-        _in_a_child(lambda: sys.exit(1))
+@pytest.mark.parametrize(
+    ("source", "output", "place"),
+    [("/in.csv", "out", "/"), ("in.csv", "/opt/out", "/opt"), ("/usr/bin/x", "out", "/usr/bin")],
+)
+def test_a_place_that_the_image_has_is_refused(tmp_path: Path, source: str, output: str, place: str) -> None:
+    with pytest.raises(StackError, match=f"a container has a {place} of its own; put INPUT and OUTPUT into"):
+        check_mounts(ScoredPaths(str(tmp_path / source), tmp_path / output))
 
 
-def ran(code: str) -> dict[str, Any]:
-    return _run(Scorer([sys.executable, "-c", code], {}, "/model"), {"input": "x"})
+@pytest.mark.parametrize("given", ["in", "in/link.csv", "in/*.csv"])
+def test_a_link_out_of_the_directory_of_the_input_is_named(tmp_path: Path, given: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").touch()
+    (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "in" / "a.csv")
+    (tmp_path / "same").symlink_to(tmp_path / "in")
+    for inside in (tmp_path / given, tmp_path / "same"):
+        check_mounts(ScoredPaths(str(inside), tmp_path / "out"))
+    (tmp_path / "in" / "link.csv").unlink()
+    (tmp_path / "other.csv").touch()
+    (tmp_path / "in" / "link.csv").symlink_to(tmp_path / "other.csv")
+    with pytest.raises(
+        StackError, match=r"in/link.csv is a link to a file outside of .*/in, which a container"
+    ):
+        check_mounts(ScoredPaths(str(tmp_path / given), tmp_path / "out"))
+
+
+def test_a_directory_behind_a_link_is_mounted_where_its_files_are_linked_to(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "same").symlink_to(tmp_path / "in")
+    paths = ScoredPaths(str(tmp_path / "same"), Path("/results/out"))
+    command = scoring_command(CONFIG, "it", "0:0", Path("/m"), paths)
+    mounted = [option for option in command if "readonly" in option and str(tmp_path) in option]
+    assert [
+        f"target={tmp_path / name}" in option for name, option in zip(("in", "same"), mounted, strict=True)
+    ]
+
+
+def ran(code: str, kill: list[str] | None = None) -> dict[str, Any]:
+    return _run(Scorer([sys.executable, "-c", code], {}, "/model", kill or []), {"input": "x"})
 
 
 def test_the_last_event_is_what_became_of_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +166,15 @@ def test_the_last_event_is_what_became_of_it(capsys: pytest.CaptureFixture[str])
 def test_a_scorer_that_dies_is_told(code: str, message: str) -> None:
     with pytest.raises(StackError, match=message):
         ran(code)
+
+
+def test_a_scorer_that_does_not_end_is_killed_and_what_it_leaves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("stack.score._ENDED_WITHIN", 0)
+    code = f"import os, time; print('{MANIFEST}', flush=True); os.close(1); time.sleep(600)"
+    assert ran(code, ["touch", str(tmp_path / "killed")]) == {"rows": 3}
+    assert (tmp_path / "killed").exists()
 
 
 def test_the_output_is_looked_at_before_anything_else(tmp_path: Path) -> None:

@@ -92,19 +92,78 @@ def test_an_index_of_pandas_is_a_column_like_any_other(doubling: Path, scored: S
 def test_the_answers_are_those_of_one_predict_on_all_rows(
     tmp_path: Path, scored: Scoring, monkeypatch: pytest.MonkeyPatch, batch_rows: int
 ) -> None:
-    """A whole number that is missing makes all of the column floats, in whatever batch it is."""
+    """A whole number that is missing makes all of the column floats, a bool objects, in whatever batch."""
     body = "return [f'{row} {model_input.dtypes.to_dict()}' for row in model_input.to_dict('split')['data']]"
     model = save_model(tmp_path / "model", body, None)
     columns = {
         "whole": pa.array([1, 2, 3, None, 5, 6]),
         "full": [1, 2, 3, 4, 5, 6],
+        "large": pa.array([2**53 + 1, None, 3, 4, 5, 6]),
+        "bool": pa.array([True, False, True, False, None, True]),
+        "full bool": [True, False, True, False, True, True],
         "text": ["a", None, "", "d", "e", "f"],
         "time": [datetime(2024, 1, day) for day in range(1, 6)] + [None],
     }
-    file = write(tmp_path / "in.parquet", columns)
+    file = write(tmp_path / "in.parquet", columns, row_group_size=3)
     wanted = mlflow.pyfunc.load_model(str(model)).predict(pd.read_parquet(file))
     monkeypatch.setattr("scorer.job.Job.__init__.__defaults__", (b"", "{}", batch_rows))
     assert scored(model, file)["prediction"].to_pylist() == wanted
+
+
+def test_a_model_is_given_the_values_of_a_dictionary_and_no_index_of_pandas(
+    tmp_path: Path, scored: Scoring
+) -> None:
+    """Each row group may number the values anew."""
+    model = save_model(
+        tmp_path / "model", "return [str(row) for row in model_input.to_dict('records')]", None
+    )
+    frame = pd.DataFrame({"kind": pd.Categorical(["b", "b", "a"])}, index=[7, 8, 9])
+    frame.to_parquet(tmp_path / "in.parquet", row_group_size=1)
+    found = scored(model, tmp_path / "in.parquet")
+    assert found["prediction"].to_pylist() == [str({"kind": kind}) for kind in "bba"]
+    assert found["__index_level_0__"].to_pylist() == [7, 8, 9]
+    assert pa.types.is_dictionary(found.schema.field("kind").type)
+
+
+def test_a_column_that_only_the_first_file_declares_full_may_have_nulls(
+    doubling: Path, scored: Scoring
+) -> None:
+    for number, text in enumerate(("x", None)):
+        schema = pa.schema([("a", pa.float64()), pa.field("s", pa.string(), nullable=text is None)])
+        file = scored.directory / "in" / f"{number}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        parquet.write_table(pa.table({"a": [1.0], "s": pa.array([text], pa.string())}, schema), file)
+    assert scored(doubling, scored.directory / "in")["s"].to_pylist() == ["x", None]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_batches_have_as_many_rows_as_there_is_memory_for(
+    tmp_path: Path, scored: Scoring, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    model = save_model(
+        tmp_path / "model", "return [len(model_input)] * len(model_input)", signature(a=DataType.string)
+    )
+    monkeypatch.setattr("scorer.reading._BLOCK", 1500)
+    monkeypatch.setattr("scorer.reading._STEP", 7)
+    monkeypatch.setattr("scorer.job.Job.__init__.__defaults__", (b"", "{}", 20))
+    monkeypatch.setattr("scorer.reading._BATCH_BYTES", 3000)
+    texts = ["x"] * 40 + ["x" * 1000] * 6
+    write(tmp_path / "in.parquet", {"a": texts}, row_group_size=3)
+    (tmp_path / "in.csv").write_text("\n".join(["a", *texts, ""]))
+    found = scored(model, tmp_path / f"in.{kind}")["prediction"].to_pylist()
+    assert found[:40] == [20] * 40
+    assert set(found[40:]) <= {1, 2, 3}
+    [file] = scored.manifest["files"]
+    assert parquet.read_metadata(scored.output / file).num_row_groups <= 8
+
+
+def test_an_empty_text_in_quotes_is_null_where_the_column_is_no_text(doubling: Path, scored: Scoring) -> None:
+    """So writes pandas with QUOTE_ALL."""
+    (scored.directory / "in.csv").write_text('"id","a","b"\n"1","","2"\n"","1",""\n,,\n')
+    found = scored(doubling, scored.directory / "in.csv")
+    assert found["id"].to_pylist() == ["1", "", None]
+    assert found["a"].to_pylist() == [None, 1.0, None]
+    assert found["b"].to_pylist() == [2.0, None, None]
 
 
 CSV = 'id,a,b,note\n007,1.5,,"x, ""y""\nz"\n008,2,3.25,\n009,,1,""\n'
@@ -126,6 +185,14 @@ def test_csv_has_the_types_of_the_signature_and_text(
         "prediction": [3.0, 4.0, pytest.approx(float("nan"), nan_ok=True)],
     }
     assert scored.events[0] == {"rows": None}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_in_a_name_and_all_ends_of_lines_are_read(doubling: Path, scored: Scoring, end: str) -> None:
+    (scored.directory / "in.csv").write_text(end.join(['a,size 5"', '1,"x\ry"', '2,5" pipe', ""]), newline="")
+    found = scored(doubling, scored.directory / "in.csv")
+    assert found["prediction"].to_pylist() == [2.0, 4.0]
+    assert found['size 5"'].to_pylist() == ["x\ry", '5" pipe']
 
 
 def test_columns_of_csv_are_found_by_name(doubling: Path, scored: Scoring) -> None:
@@ -223,7 +290,92 @@ def test_the_signature_says_the_type_where_the_first_answers_do_not(tmp_path: Pa
     assert scored(model, tmp_path / "in")["prediction"].to_pylist() == [None, 0.5]
 
 
+FIRST = "first = float(model_input['a'].iloc[0]) < 2\n"
+# What a model answers to the first file and to the second, and what both are then.
+KEPT = {
+    "text, then no more": ("['x']", "pd.Series([np.nan], dtype=object)", ["x", None]),
+    "text, then NaN": ("['x']", "np.array([np.nan])", ["x", None]),
+    "none, then text": ("pd.Series([np.nan], dtype=object)", "['x']", [None, "x"]),
+    "none, then whole": ("[None]", "[1]", [None, 1]),
+    "empty, then lists": ("[[]]", "[['x']]", [[], ["x"]]),
+    "floats, then whole": ("[0.5]", "[1]", [0.5, 1.0]),
+    "floats, then less": ("[0.5]", "np.float32([0.1])", [0.5, float(np.float32(0.1))]),
+    "whole, then less": ("[1]", "np.int8([2])", [1, 2]),
+    "dicts, then fewer": (
+        "[{'x': 1.5, 'y': 'p'}]",
+        "[{'x': 1}]",
+        [{"x": 1.5, "y": "p"}, {"x": 1.0, "y": None}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "two", "wanted"), KEPT.values(), ids=KEPT)
+def test_answers_of_other_types_that_lose_nothing_are_kept(
+    tmp_path: Path, scored: Scoring, one: str, two: str, wanted: list[Any]
+) -> None:
+    model = save_model(
+        tmp_path / "model", f"{FIRST}return {one} if first else {two}", signature(a=DataType.double)
+    )
+    write(tmp_path / "in" / "1.parquet", {"a": [1.0]})
+    write(tmp_path / "in" / "2.parquet", {"a": [2.0]})
+    assert scored(model, tmp_path / "in")["prediction"].to_pylist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("[True]", "[7]"),
+        ("np.float32([0.5])", "[70000.1]"),
+        ("['x']", "[7]"),
+        ("['x']", "[0.5]"),
+        ("[7]", "[0.5]"),
+        ("[0.5]", "[2**53 + 1]"),
+        ("np.int8([1])", "[300]"),
+        ("[7]", "['7']"),
+        ("[{'x': 1}]", "[{'y': 1}]"),
+    ],
+)
+def test_answers_that_another_type_would_change_are_refused(
+    tmp_path: Path, scored: Scoring, one: str, two: str
+) -> None:
+    model = save_model(
+        tmp_path / "model", f"{FIRST}return {one} if first else {two}", signature(a=DataType.double)
+    )
+    write(tmp_path / "in" / "1.parquet", {"a": [1.0]})
+    write(tmp_path / "in" / "2.parquet", {"a": [2.0]})
+    with pytest.raises(ScoringError, match=r"'prediction' change their type: .* for the first rows, then"):
+        scored(model, tmp_path / "in")
+
+
+def test_the_signature_says_that_answers_are_text_where_the_first_are_missing(
+    tmp_path: Path, scored: Scoring
+) -> None:
+    texts = ModelSignature(DOUBLES.inputs, Schema([ColSpec(DataType.string)]))
+    model = save_model(tmp_path / "model", "return pd.Series([np.nan], dtype=object)", texts)
+    found = scored(model, write(tmp_path / "in.parquet", {"a": [1.0]}))
+    assert found["prediction"].type == pa.string()
+    assert found["prediction"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.csv.gz"])
+def test_the_first_file_may_have_no_rows(tmp_path: Path, scored: Scoring, name: str) -> None:
+    model = save_model(tmp_path / "model", SUM, signature(a=DataType.double))
+    for number, values in enumerate(([], [1.0])):
+        file = tmp_path / "in" / f"{number}-{name}"
+        write(file, {"a": np.array(values)})
+        if name == "in.csv.gz":
+            file.write_bytes(gzip.compress("\n".join(["a", *map(str, values), ""]).encode()))
+    assert scored(model, tmp_path / "in")["prediction"].to_pylist() == [2.0]
+
+
+def test_without_a_row_and_a_signature_the_answers_are_null(tmp_path: Path, scored: Scoring) -> None:
+    model = save_model(tmp_path / "model", SUM, signature(a=DataType.double))
+    found = scored(model, write(tmp_path / "in.parquet", {"a": np.zeros(0)}))
+    assert found.schema.field("prediction").type == pa.null()
+
+
 WRONG_MODELS = {
+    "return [{}, {}]": "the model's answers for 'prediction' are of the type struct<>, which",
     "return [1.0]": "the model gives 1 answers to 2 rows; correct the model",
     "return 1.0": "the model's answers for 'prediction' are no column",
     "return 'ab'": "the model's answers for 'prediction' are no column",
@@ -277,6 +429,7 @@ def test_one_file_that_differs_is_named_before_the_first_batch(
 
 TYPES = {
     "boolean": [True, False],
+    "boolean with null": [True, None],
     "integer": pa.array([1, 5], pa.int32()),
     "long": [1, 5],
     "zero or one": [0, 1],
@@ -342,6 +495,13 @@ def test_wrong_csv_is_told_without_its_data(
     assert "Duck" not in str(told.value)
 
 
+def test_a_null_among_lists_of_a_fixed_size_is_told(doubling: Path, scored: Scoring) -> None:
+    lists = pa.array([[1, 2], None], pa.list_(pa.int64(), 2))
+    file = write(scored.directory / "in.parquet", {"a": [1.0, 2.0], "v": lists})
+    with pytest.raises(ScoringError, match=r"in.parquet has a column of lists of a fixed size, where one is"):
+        scored(doubling, file)
+
+
 def test_a_missing_whole_number_in_csv_is_told_with_its_column(tmp_path: Path, scored: Scoring) -> None:
     model = save_model(
         tmp_path / "model", "return [1] * len(model_input)", signature(n=DataType.long, a=DataType.long)
@@ -395,11 +555,39 @@ def test_a_full_disk_is_told_as_that(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parquet.ParquetWriter, "write_batch", full)
     file = write(scored.directory / "in.parquet", {"a": [1.0]})
+    monkeypatch.setattr(parquet.ParquetWriter, "write_table", full)
     with pytest.raises(ScoringError, match=r"there is no room in .*; make room, then run this again"):
         scored(doubling, file)
     assert sorted(path.name for path in scored.directory.iterdir()) == ["in.parquet"]
+
+
+@pytest.mark.parametrize("place", ["_manifest.json", "part-00000.parquet"])
+def test_an_error_at_the_end_is_told_and_leaves_no_output(
+    doubling: Path, scored: Scoring, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def full(path: Path) -> None:
+        if path.name == place:
+            raise OSError(5, "Input/output error")
+
+    file = write(scored.directory / "in.parquet", {"a": [1.0]})
+    monkeypatch.setattr("scorer.output._sync", full)
+    with pytest.raises(
+        ScoringError, match=r"can't write into .*: Input/output error; correct that, or choose"
+    ):
+        scored(doubling, file)
+    assert sorted(path.name for path in scored.directory.iterdir()) == ["in.parquet"]
+
+
+def test_what_fails_when_the_output_is_there_is_no_failure(
+    doubling: Path, scored: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        if path == scored.directory:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("scorer.output._sync", fail)
+    assert scored(doubling, write(scored.directory / "in.parquet", {"a": [1.0]})).num_rows == 1
 
 
 def test_rows_that_are_missing_are_noticed(

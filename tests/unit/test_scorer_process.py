@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 from pyarrow import parquet
+from scorer import caller
+from scorer.job import Job, OnRows, Part, ScoringError
+from scorer.pool import Pool
 
 from stack.modes.processes import processes_with
 from stack.wait import wait_until
@@ -112,10 +116,15 @@ def test_a_part_that_kills_each_worker_ends_the_job(directory: Path) -> None:
 
 # Until there is a file `go-on`.
 HANGING = """if 30.0 in model_input['a'].tolist():
-    open(os.path.join(directory, 'hangs'), 'w').close()
+    with open(os.path.join(directory, 'hangs'), 'w') as file:
+        file.write(str(os.getpid()))
     while not os.path.exists(os.path.join(directory, 'go-on')):
         time.sleep(0.01)
 """ + SUM  # fmt: skip
+
+
+def hanging_process(directory: Path) -> str:
+    return (directory / "hangs").read_text()
 
 
 @contextmanager
@@ -124,7 +133,7 @@ def hanging(directory: Path) -> Iterator[subprocess.Popen[str]]:
     process = start_scorer(job(directory, HANGING))
     try:
         wait_until(
-            lambda: None if (directory / "hangs").exists() else "not there",
+            lambda: None if (directory / "hangs").exists() and hanging_process(directory) else "not there",
             timeout=LIMIT,
             alive=lambda: process.poll() is None,
         )
@@ -139,6 +148,62 @@ def run_again(directory: Path) -> None:
     again = request(directory / "model" / "model", directory / "in", directory / "output", workers=2)
     events, log = ended(start_scorer(again))
     assert_scored(directory, events, log)
+
+
+def test_killed_workers_are_replaced_whether_they_are_idle_or_busy(directory: Path) -> None:
+    with hanging(directory) as process:
+        assert process.stdout
+        events = [json.loads(process.stdout.readline()) for _ in range(6)]
+        assert sum(event.get("done", 0) for event in events) == 50
+        busy = int(hanging_process(directory))
+        [idle] = set(processes_with(MARK, str(directory))) - {process.pid, busy}
+        os.kill(idle, signal.SIGKILL)
+        (directory / "go-on").touch()
+        os.kill(busy, signal.SIGKILL)
+        more, log = ended(process)
+        assert_scored(directory, [*events, *more], log)
+
+
+@pytest.mark.parametrize("by", ["end of stdin", "SIGTERM"])
+def test_a_job_whose_model_still_loads_ends_with_its_caller(directory: Path, by: str) -> None:
+    loads = f"""
+while os.path.exists(os.path.join(os.environ[{MARK!r}], 'slow')):
+    open(os.path.join(os.environ[{MARK!r}], 'loads'), 'w').close()
+    time.sleep(600)"""
+    wanted = job(directory, more=loads)
+    (directory / "slow").touch()
+    process = start_scorer(wanted)
+    wait_until(lambda: None if (directory / "loads").exists() else "not there", timeout=LIMIT)
+    assert process.stdin
+    process.stdin.close() if by == "end of stdin" else process.terminate()
+    assert process.wait(LIMIT) == 1
+    assert process.stderr
+    assert "Traceback" not in process.stderr.read()
+    assert sorted(each.name for each in directory.iterdir()) == ["in", "loads", "model", "slow"]
+
+
+def test_a_job_whose_model_lets_nothing_pass_ends_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    monkeypatch.setattr("os.read", lambda *_: b"")
+    monkeypatch.setattr("signal.pthread_kill", lambda *what: done.append(what))
+    monkeypatch.setattr("time.sleep", done.append)
+    monkeypatch.setattr("os._exit", done.append)
+    caller._watch(5)
+    assert done == [(5, signal.SIGTERM), 10, 1]
+
+
+def fails(_job: Job, _part: Part, _on_rows: OnRows) -> None:
+    raise ValueError("Duck")
+
+
+def test_a_mistake_of_ours_is_told_once_and_without_data(capfd: pytest.CaptureFixture[str]) -> None:
+    wanted = Job("model", "directory", "told", "7", b"", b"")
+    with Pool(forked=True) as pool, pytest.raises(ScoringError) as told:
+        pool.ask(fails, wanted, Part(0, "it.parquet"))
+    assert re.fullmatch(
+        r"it.parquet can't be scored: ValueError in test_scorer_process.py, line \d+", str(told.value)
+    )
+    assert capfd.readouterr().err == ""
 
 
 def test_a_job_ends_with_its_caller_and_leaves_nothing(directory: Path) -> None:

@@ -42,6 +42,8 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> Non
         ("it.csv", "", "it.csv is empty: expected a header"),
         ("it.csv", "a,a\n1,2\n", "it.csv has two columns 'a'; rename one"),
         ("it.csv", '"a,b\n1,2\n', "it.csv can't be read: its header is no CSV in UTF-8"),
+        ("it.csv", '"a"b,c\n1,2\n', "it.csv can't be read: its header is no CSV in UTF-8"),
+        ("it.csv", "a" * 2**20 + "\n1\n", "it.csv can't be read: its header is longer than 1048576 bytes"),
         ("it.csv.gz", "a,b\n1,2\n", "it.csv.gz can't be read: it is damaged"),
         (
             "year=2024/it.parquet",
@@ -100,6 +102,14 @@ def test_an_input_without_rows_has_one_part_without_rows(tmp_path: Path) -> None
     file = write(tmp_path / "a.parquet", {"a": np.zeros(0)})
     [part] = parts_of(find_sources(str(file)))
     assert part.row_groups == ()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("header", ['a,size 5"', '\ufeff"a ""1"", b",c', '"a\nb",c', '""', ""])
+def test_a_header_ends_with_its_line_whatever_quotes_it_has(header: str, end: str) -> None:
+    text = (header + end).encode()
+    assert end_of_record(text + b'1,"x"' + end.encode() * 2) == len(text)
+    assert end_of_record(header.encode()) is None
 
 
 FIELDS = st.one_of(
