@@ -124,6 +124,10 @@ def scoring_user(security_options: str) -> str:
     return "0:0" if "rootless" in security_options else f"{os.getuid()}:{os.getgid()}"
 
 
+def _security_options() -> str:
+    return run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout
+
+
 def scoring_command(
     config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None = None
 ) -> list[str]:
@@ -243,8 +247,9 @@ class Docker:
         finally:
             self._remove(name)
 
-    def check_spark(self) -> None:
-        """Java and Spark are in an image."""
+    def check_spark(self, cluster: Cluster) -> None:
+        """Raise StackError if a container can't be the cluster's driver; Java and Spark are in an image."""
+        docker_spark.check(cluster, _security_options())
 
     def scorer(
         self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
@@ -253,7 +258,7 @@ class Docker:
         if Path("/") in (paths.read, paths.output.parent):
             raise StackError("a container can't have all of / mounted; put INPUT and OUTPUT into directories")
         let_all_read(model)
-        user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
+        user = scoring_user(_security_options())
         on = self._below(environment)
         if cluster:
             found = find_image(on)
