@@ -52,8 +52,8 @@ def find_cluster(master: str, python: str | None, properties: Path | None) -> Cl
     """Return the cluster at a master's address, which answers there.
 
     Raises:
-        StackError: if it is no such address, nothing answers within seconds, or the properties can't be read or
-            name a Python.
+        StackError: if it is no such address, nothing answers within seconds, or the properties can't be read
+            or name a Python.
 
     """
     is_known = _LOCAL.fullmatch(master) or _STANDALONE.fullmatch(master) or master == "yarn"

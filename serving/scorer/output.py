@@ -55,8 +55,8 @@ def _remove_left(left: Path) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     except OSError as error:
         raise ScoringError(
-            f"can't remove {error.filename or left}, which a former run has left: {error.strerror}; remove it,"
-            " or choose another OUTPUT"
+            f"can't remove {error.filename or left}, which a former run has left: {error.strerror}; remove"
+            " it, or choose another OUTPUT"
         ) from error
 
 
@@ -100,8 +100,8 @@ def commit(
             ) from None
         except PermissionError:
             raise ScoringError(
-                f"this user may not read {each.file}, which an executor has written; let executors write files"
-                " that others may read (umask 022), or run them as this user"
+                f"this user may not read {each.file}, which an executor has written; let executors write"
+                " files that others may read (umask 022), or run them as this user"
             ) from None
         names[each.file] = f"part-{number:05d}.parquet"
     expected = rows if rows is not None else sum(each.rows for each in written)

@@ -483,7 +483,7 @@ def test_each_time_that_no_executor_is_at_work_it_is_noted_once(monkeypatch: pyt
 def test_a_container_that_can_not_be_the_driver_is_told() -> None:
     docker_spark.check(Named("local[2]"), "[name=rootless]")
     docker_spark.check(Named(MASTER), "[name=seccomp]")
-    with pytest.raises(StackError, match="rootless, so executors can't connect .* use --native"):
+    with pytest.raises(StackError, match=r"rootless, so executors can't connect .* use --native"):
         docker_spark.check(Named(MASTER), "[name=rootless]")
     with pytest.raises(StackError, match="settings of Hadoop that yarn needs; use --native"):
         docker_spark.check(Named("yarn"), "")

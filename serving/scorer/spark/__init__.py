@@ -100,6 +100,6 @@ def _idle(driver: Driver, cluster: Cluster) -> str:
     if not driver.is_registered:
         return f"{cluster.master} has not answered the application yet, and this waits for it; see its log"
     return (
-        f"no executor of {cluster.master} is at work, and this waits for one; Spark's page of the cluster shows"
-        " whether it has free cores and memory"
+        f"no executor of {cluster.master} is at work, and this waits for one; Spark's page of the cluster"
+        " shows whether it has free cores and memory"
     )

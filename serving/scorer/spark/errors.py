@@ -22,8 +22,8 @@ _REFUSED = (
     _Cause(
         r"SASL|Sasl|AuthEngine|AuthClientBootstrap|AuthRpcHandler|Authentication failed|AEADBadTag",
         "{master} refuses the application: the secrets don't agree; give spark.authenticate and"
-        " spark.authenticate.secret in a file for --properties as the cluster has them, or leave them out if it"
-        " has none",
+        " spark.authenticate.secret in a file for --properties as the cluster has them, or leave them out if"
+        " it has none",
     ),
     _Cause(
         r"InvalidClassException|local class incompatible|StreamCorruptedException",

@@ -59,7 +59,7 @@ def _place(source: Path, target: Path) -> None:
 def _link_or_copy(source: str, target: str) -> None:
     check_caller()
     try:
-        if stat.S_IMODE(os.stat(source).st_mode) & stat.S_IROTH:  # a link has the mode of its source
+        if stat.S_IMODE(Path(source).stat().st_mode) & stat.S_IROTH:  # a link has the mode of its source
             try:
                 os.link(os.path.realpath(source), target)
                 return

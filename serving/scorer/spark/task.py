@@ -71,8 +71,8 @@ class Task:
                 )
             if not may:
                 return (
-                    f"{executor}, as the user with the id {os.getuid()}, may not {use} {path}; run the cluster"
-                    " as the user who runs this, or as root, or let that user do it"
+                    f"{executor}, as the user with the id {os.getuid()}, may not {use} {path}; run"
+                    " the cluster as the user who runs this, or as root, or let that user do it"
                 )
         return ""
 
