@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from scorer.job import Job, Part, ScoringError, Written
+from scorer.output import commit, staging
 from scorer.spark import _answers, _as_its_parent
 from scorer.spark.cluster import Cluster
 from scorer.spark.driver import Driver
@@ -442,6 +443,29 @@ def test_meanwhile_those_may_write_who_may_write_beside_output(tmp_path: Path) -
     with _as_its_parent(staging):
         assert staging.stat().st_mode & 0o777 == 0o777
     assert staging.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_an_executor_leaves_and_nobody_may_remove_harms_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path / "a.pyc"))
+
+    output = tmp_path / "out"
+    with staging(output) as directory:
+        (directory / "_spark-1").mkdir()
+        with monkeypatch.context() as patched:
+            patched.setattr("shutil.rmtree", refuse)
+            assert commit(directory, output, [], None, {})["rows"] == 0
+    left = tmp_path / ".next.scoring" / "_spark-1"
+    left.mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with (
+        pytest.raises(ScoringError, match=rf"can't remove {left}/a.pyc, which a former run has left: Permis"),
+        staging(tmp_path / "next"),
+    ):
+        pass
 
 
 class Idle:

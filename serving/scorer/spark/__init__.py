@@ -15,7 +15,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -71,7 +71,8 @@ def _as_its_parent(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        directory.chmod(stat.S_IMODE(own.st_mode))
+        with suppress(OSError):  # no error under way is replaced
+            directory.chmod(stat.S_IMODE(own.st_mode))
 
 
 def _answers(driver: Driver, cluster: Cluster, note: Callable[[str], None]) -> Iterator[Written]:
