@@ -14,6 +14,7 @@ from stack.errors import StackError
 
 _ANSWERS_WITHIN = 4  # seconds
 _LOCAL = re.compile(r"local(\[(\*|[1-9][0-9]*)\])?")
+_PYTHON = re.compile(r"^\s*spark\.pyspark\.python\s*[=:\s]", re.MULTILINE)
 _PLACE = r"([^:/,@\[\]]+|\[[0-9a-fA-F:]+\]):[0-9]+"
 _STANDALONE = re.compile(rf"spark://{_PLACE}(,{_PLACE})*")
 
@@ -51,7 +52,8 @@ def find_cluster(master: str, python: str | None, properties: Path | None) -> Cl
     """Return the cluster at a master's address, which answers there.
 
     Raises:
-        StackError: if it is no such address, nothing answers within seconds, or the properties can't be read.
+        StackError: if it is no such address, nothing answers within seconds, or the properties can't be read
+            or name a Python.
 
     """
     is_known = _LOCAL.fullmatch(master) or _STANDALONE.fullmatch(master) or master == "yarn"
@@ -64,6 +66,11 @@ def find_cluster(master: str, python: str | None, properties: Path | None) -> Cl
         settings = properties.read_text(encoding="utf-8") if properties else ""
     except (OSError, UnicodeDecodeError) as error:
         raise StackError(f"can't read {properties} ({error}); correct --properties") from error
+    if _PYTHON.search(settings):
+        raise StackError(
+            f"spark.pyspark.python in {properties} would say which Python scores; remove it there, and use"
+            " --python"
+        )
     return Cluster(master, python, settings, _reached_from(master, addresses(master)))
 
 

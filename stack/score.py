@@ -74,7 +74,7 @@ def score(wish: Wish, named_mode: str | None) -> None:
     cluster = find_cluster(wish.master, wish.python, wish.properties) if wish.master else None
     mode = choose_mode(config, named_mode)
     if cluster:
-        mode.check_spark()
+        mode.check_spark(cluster)
     with scratch(config.home / "scoring") as directory:
         # It imports MLflow, whose memory is free then.
         fetched = in_a_child(lambda: _fetch(config, mode, wish.version, directory), "fetching the model")

@@ -39,15 +39,12 @@ def staging(output: Path) -> Iterator[Path]:
             _lock(lock, directory, output)
             _check_absent(output)  # whoever had the lock may have ended well
             for left in directory.iterdir():
-                if left.is_dir():
-                    shutil.rmtree(left)
-                elif left.name != _LOCK:
-                    left.unlink()
+                if left.name != _LOCK:
+                    _remove_left(left)
         try:
             yield directory
         finally:
-            with suppress(FileNotFoundError):  # it is OUTPUT now
-                shutil.rmtree(directory)
+            shutil.rmtree(directory, ignore_errors=True)  # it is OUTPUT now, or an error is under way
     finally:
         os.close(lock)
 
@@ -65,6 +62,16 @@ def writing(directory: Path) -> Iterator[None]:
         why = os.strerror(error.errno) if error.errno else type(error).__name__
         raise ScoringError(
             f"can't write into {directory.parent}: {why}; correct that, or choose another OUTPUT"
+        ) from error
+
+
+def _remove_left(left: Path) -> None:
+    try:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    except OSError as error:
+        raise ScoringError(
+            f"can't remove {error.filename or left}, which a former run has left: {error.strerror}; remove"
+            " it, or choose another OUTPUT"
         ) from error
 
 
@@ -106,6 +113,11 @@ def commit(
                 f"{each.file} was written, but not into {directory} of this machine; choose an OUTPUT that"
                 " all machines see"
             ) from None
+        except PermissionError:
+            raise ScoringError(
+                f"this user may not read {each.file}, which an executor has written; let executors write"
+                " files that others may read (umask 022), or run them as this user"
+            ) from None
         names[each.file] = f"part-{number:05d}.parquet"
     expected = rows if rows is not None else sum(each.rows for each in written)
     if found != expected:
@@ -117,6 +129,8 @@ def commit(
         for file in list(directory.iterdir()):
             if file.name in names:
                 _sync(file.rename(directory / names[file.name]))
+            elif file.is_dir():
+                shutil.rmtree(file, ignore_errors=True)  # nothing that matters; what stays, readers leave out
             elif file.name != _LOCK:
                 file.unlink()
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")

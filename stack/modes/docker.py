@@ -145,6 +145,10 @@ def check_mounts(paths: ScoredPaths) -> None:
         )
 
 
+def _security_options() -> str:
+    return run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout
+
+
 def scoring_command(
     config: Config, on: str, user: str, model: Path, paths: ScoredPaths, cluster: Cluster | None = None
 ) -> list[str]:
@@ -265,8 +269,9 @@ class Docker:
         finally:
             self._remove(name)
 
-    def check_spark(self) -> None:
-        """Java and Spark are in an image."""
+    def check_spark(self, cluster: Cluster) -> None:
+        """Raise StackError if a container can't be the cluster's driver; Java and Spark are in an image."""
+        docker_spark.check(cluster, _security_options())
 
     def scorer(
         self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None
@@ -274,7 +279,7 @@ class Docker:
         """Return how the scorer is started: as a container, which ends with its standard input."""
         check_mounts(paths)
         let_all_read(model)
-        user = scoring_user(run(["docker", "info", "--format={{json .SecurityOptions}}"]).stdout)
+        user = scoring_user(_security_options())
         on = self._below(environment)
         if cluster:
             found = find_image(on)

@@ -4,10 +4,12 @@ import hashlib
 import os
 from pathlib import Path
 
+from stack.cluster import Cluster
 from stack.config import CHECKOUT, Config
+from stack.errors import StackError
 from stack.modes.build_error import spark_error
 from stack.modes.docker_environment import Fetching, digest, fetching_as_set, spark_image
-from stack.modes.engine import Image, find_image
+from stack.modes.engine import Image, find_image, run
 from stack.modes.interruptible import run_interruptibly
 
 # The label of an image: what it was made of.
@@ -37,7 +39,24 @@ def prepare(config: Config, below: str, on: Image) -> str:
         )
         if built.how:
             raise spark_error(built.how, built.output + built.log)
+        made = find_image(name)
+        if found and made and made.identity != found.identity:
+            # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
+            run(["docker", "image", "rm", found.identity])
     return name
+
+
+def check(cluster: Cluster, security_options: str) -> None:
+    """Raise StackError if a container can't be the driver of a cluster.
+
+    ``security_options`` are the engine's own, as it says them.
+    """
+    if cluster.master == "yarn":
+        raise StackError("a container does not see the settings of Hadoop that yarn needs; use --native")
+    if not cluster.is_local and "rootless" in security_options:
+        raise StackError(
+            "the Docker engine is rootless, so executors can't connect to a container; use --native"
+        )
 
 
 def users_file(model: Path) -> Path:

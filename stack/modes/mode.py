@@ -135,8 +135,8 @@ class Mode(Protocol):
 
         """
 
-    def check_spark(self) -> None:
-        """Raise StackError if Spark can't run here."""
+    def check_spark(self, cluster: Cluster) -> None:
+        """Raise StackError if the driver of that cluster can't run here."""
 
     def scorer(
         self, model: Path, environment: Environment | None, paths: ScoredPaths, cluster: Cluster | None

@@ -89,7 +89,7 @@ class Native:
                 on_wait=on_wait,
             )
 
-    def check_spark(self) -> None:
+    def check_spark(self, cluster: Cluster) -> None:  # noqa: ARG002
         """Raise StackError if this machine lacks Java."""
         native_spark.check_java()
 
@@ -106,11 +106,15 @@ class Native:
         if cluster:
             spark = native_spark.prepare(self.config.home)
             searched.append(str(spark))
-            own |= native_spark.variables(spark)
+            own |= native_spark.variables(spark, model.parent)
         python = self._python(environment.key if environment else "")
         return Scorer(
             [python, "-P", "-m", "scorer"],
-            part_environment(os.environ, **own, PYTHONPATH=os.pathsep.join(searched)),
+            part_environment(
+                native_spark.without_sparks(os.environ) if cluster else os.environ,
+                **own,
+                PYTHONPATH=os.pathsep.join(searched),
+            ),
             str(model),
         )
 

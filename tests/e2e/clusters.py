@@ -100,9 +100,15 @@ def command_line(pid: int) -> str:
 
 @contextmanager
 def cluster_of_processes(spark: Path, python: str, directory: Path) -> Iterator[SparkCluster]:
-    """Run the Spark in a directory as a master and two workers of one core."""
+    """Run the Spark in a directory as a master and two workers of one core.
+
+    Their own Python has no packages, so that only what is shipped counts.
+    """
     started: list[subprocess.Popen[bytes]] = []
-    environment = {"SPARK_HOME": str(spark), "SPARK_LOCAL_IP": "127.0.0.1", "PATH": os.environ["PATH"]}
+    bare = directory / "bare"
+    subprocess.run([python, "-m", "venv", "--without-pip", bare], check=True)
+    searched = os.pathsep.join((str(bare / "bin"), os.environ["PATH"]))
+    environment = {"SPARK_HOME": str(spark), "SPARK_LOCAL_IP": "127.0.0.1", "PATH": searched}
 
     def start(settings: Path, kind: str, *arguments: str) -> Machine:
         log = directory / f"{len(started)}.log"

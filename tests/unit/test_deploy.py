@@ -158,7 +158,7 @@ class FakeMode:
     def answer(self, *_args: object) -> str:
         raise AssertionError("a version with held-out rows is checked by these")
 
-    def check_spark(self) -> None:
+    def check_spark(self, *_args: object) -> None:
         raise AssertionError("a deployment scores no files")
 
     def scorer(self, *_args: object) -> Scorer:

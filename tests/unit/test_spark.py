@@ -1,5 +1,7 @@
 """A Spark cluster as the user names it: what is asked of it, what Spark is told, what its errors come to."""
 
+import errno
+import fcntl
 import os
 import re
 import socket
@@ -7,9 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from scorer.job import Job, Part, ScoringError, Written
+from scorer.output import commit, staging
+from scorer.spark import _answers, _as_its_parent
 from scorer.spark.cluster import Cluster
 from scorer.spark.driver import Driver
 from scorer.spark.errors import refusal, told
@@ -141,7 +147,38 @@ def test_the_settings_of_the_user_override_ours_but_not_the_master() -> None:
     lines = Cluster(MASTER, "127.0.0.1", properties=mine).settings("/code").splitlines()
     assert lines.index("spark.driver.host=127.0.0.1") < lines.index("spark.driver.host 10.0.0.1")
     assert lines[-1] == "spark.master=spark\\://one\\:7077"
-    assert lines[-2] == ""  # ends a line that goes on
+    assert lines[-3:-1] == ["", "spark.executorEnv.PYTHONPATH=/code"]  # an empty one ends a line that goes on
+
+
+def test_executors_search_what_is_shipped_then_where_the_user_says() -> None:
+    mine = "spark.executorEnv.PYTHONPATH=/old\nspark.executorEnv.PYTHONPATH /opt/a:\\\n  /opt/b \n"
+    lines = Cluster(MASTER, properties=mine).settings("/code").splitlines()
+    assert lines[-2] == "spark.executorEnv.PYTHONPATH=/code\\:/opt/a:/opt/b"
+
+
+def test_executors_leave_no_byte_code_in_what_is_shipped() -> None:
+    assert "spark.executorEnv.PYTHONDONTWRITEBYTECODE=1" in Cluster(MASTER).settings("/code").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("master", "told_spark"),
+    [("local", "local[1,4]"), ("local[*]", "local[*,4]"), ("local[2]", "local[2,4]"), ("yarn", "yarn")],
+)
+def test_in_one_process_too_a_task_that_is_killed_is_tried_again(master: str, told_spark: str) -> None:
+    assert Cluster(master).settings("").splitlines()[-1] == f"spark.master={told_spark}"
+
+
+def test_a_python_in_the_properties_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "spark.conf"
+    file.write_text("spark.pyspark.python.x 1\nspark.pyspark.python /opt/python\n")
+    with pytest.raises(StackError, match=r"spark.pyspark.python in \S+ would say .* use --python"):
+        find_cluster("local", None, file)
+
+
+def test_the_log_says_why_the_context_was_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scorer.spark.errors._release", lambda: "4.3.0")
+    log = "26/11/29 10:00:00 ERROR StandaloneSchedulerBackend: All masters are unresponsive! Giving up."
+    assert f"{MASTER} does not take" in told("java.lang.IllegalStateException: stopped", Cluster(MASTER), log)
 
 
 def test_values_are_written_as_java_reads_them() -> None:
@@ -165,7 +202,7 @@ def test_only_a_cluster_without_packages_gets_them() -> None:
     [
         (
             "org.apache.spark.api.python.PythonException: ModuleNotFoundError: No module named 'scorer'",
-            "an executor does not see the directory of OUTPUT",
+            "an executor does not see the directory of OUTPUT, or may not read it",
         ),
         (
             "[PYTHON_VERSION_MISMATCH] different version: 3.9 than that in driver: 3.13,",
@@ -178,7 +215,17 @@ def test_only_a_cluster_without_packages_gets_them() -> None:
         ("All masters are unresponsive! Giving up.", f"{MASTER} does not take the application"),
         ("Master removed our application: FAILED", f"{MASTER} has ended the application"),
         ("SparkException: Python worker exited unexpectedly (crashed)", "was killed again and again"),
-        ("java.lang.IllegalStateException: Expected SaslMessage", "asks for another secret"),
+        ("java.lang.IllegalStateException: Expected SaslMessage", "the secrets don't agree"),
+        (
+            "WARNING: Using incubator modules: jdk.incubator.vector\n"
+            "26/11/29 10:00:00 WARN Utils: x: java.net.UnknownHostException: y\n"
+            'Exception in thread "main" org.apache.spark.SparkException: Cannot load it.\n\tat z',
+            "Spark failed: Cannot load it",
+        ),
+        (
+            "WARNING: Using incubator modules\nError: Unrecognized option: -x",
+            "failed: Unrecognized option: -x",
+        ),
         ("x\nCaused by: java.io.IOException: No space left on device\n\tat y", "Spark failed: No space left"),
         ("", "Spark failed: it says nothing"),
     ],
@@ -197,6 +244,40 @@ def test_a_log_without_a_refusal_says_nothing() -> None:
     )
 
 
+@pytest.fixture
+def caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a caller wait for the job."""
+    monkeypatch.setattr("scorer.spark.shipping.check_caller", lambda: None)
+
+
+@pytest.mark.usefixtures("caller")
+def test_what_is_shipped_can_be_read_by_all_and_its_source_stays_as_it_is(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    (model / "inner").mkdir(parents=True)
+    (model / "inner" / "file").write_text("a")
+    (model / "inner" / "file").chmod(0o600)
+    (model / "inner").chmod(0o700)
+    ship(str(model), tmp_path / "shared", packages=False)
+    shipped = shipped_model(tmp_path / "shared") / "inner"
+    assert [path.stat().st_mode & 0o777 for path in (shipped, shipped / "file")] == [0o755, 0o644]
+    assert (model / "inner" / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("caller")
+def test_no_room_for_what_is_shipped_is_told_at_the_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("shutil.copy2", full)
+    (tmp_path / "MLmodel").touch()
+    with pytest.raises(ScoringError, match="there is no room for the model, the code and the packages"):
+        ship(str(tmp_path), tmp_path / "shared", packages=False)
+
+
+@pytest.mark.usefixtures("caller")
 def test_executors_get_the_model_the_code_and_the_packages(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
@@ -301,14 +382,23 @@ class Added:
         self.answers += more
 
 
+def not_loaded() -> ScoringError:
+    error = ScoringError("the model can't be loaded (MlflowException, see above)")
+    error.__cause__ = RuntimeError()
+    error.__cause__.__context__ = ModuleNotFoundError("x", name="scipy")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
         (ScoringError("the model fails"), "the model fails"),
         (ModuleNotFoundError("x", name="scipy"), "/opt/python of the executor on .* lacks the module scipy"),
+        (not_loaded(), "/opt/python of the executor on .* lacks the module scipy; install it there, or omit"),
+        (ScoringError("not loaded (see above)"), r"not loaded \(see the stderr of the executor on .*\)"),
         (ValueError("4242"), r"scoring failed \(ValueError\); the log of the executor on"),
     ],
-    ids=["told", "no module", "unknown"],
+    ids=["told", "no module", "no module of the model", "above", "unknown"],
 )
 def test_what_no_repetition_helps_against_is_an_answer_without_data(
     error: Exception, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -331,3 +421,119 @@ def test_an_executor_that_does_not_see_input_says_so(tmp_path: Path) -> None:
     added = Added()
     Task(Job("model", str(tmp_path), "iris", "1", b"", b""), "", added)(Part(0, "/nowhere/in.csv"))
     assert "does not see /nowhere/in.csv; all machines must see it" in str(added.answers)
+
+
+@pytest.mark.parametrize(("directory", "use"), [("in", "read"), ("out", "write")])
+def test_an_executor_that_may_not_use_a_path_says_so(
+    directory: str, use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    refused, added = str(tmp_path / directory), Added()
+    monkeypatch.setattr("os.access", lambda path, _mode: str(path) != refused)  # root may do all
+    job = Job("model", str(tmp_path / "out"), "iris", "1", b"", b"")
+    Task(job, "", added)(Part(0, str(tmp_path / "in")))
+    assert f"as the user with the id {os.getuid()}, may not {use} {refused}; run" in str(added.answers)
+
+
+def test_meanwhile_those_may_write_who_may_write_beside_output(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    staging = tmp_path / ".out.scoring"
+    staging.mkdir(mode=0o755)
+    with _as_its_parent(staging):
+        assert staging.stat().st_mode & 0o777 == 0o777
+    assert staging.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_an_executor_leaves_and_nobody_may_remove_harms_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path / "a.pyc"))
+
+    output = tmp_path / "out"
+    with staging(output) as directory:
+        (directory / "_spark-1").mkdir()
+        with monkeypatch.context() as patched:
+            patched.setattr("shutil.rmtree", refuse)
+            assert commit(directory, output, [], None, {})["rows"] == 0
+    left = tmp_path / ".next.scoring" / "_spark-1"
+    left.mkdir(parents=True)
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with (
+        pytest.raises(ScoringError, match=rf"can't remove {left}/a.pyc, which a former run has left: Permis"),
+        staging(tmp_path / "next"),
+    ):
+        pass
+
+
+class Idle:
+    """A driver whose executors are at work or not, as a script says: one letter for each look."""
+
+    is_registered = True
+
+    def __init__(self, script: str) -> None:
+        self._left = list(script)
+
+    def is_over(self, within: float) -> bool:  # noqa: ARG002
+        return not self._left
+
+    def new_answers(self) -> list[Written | str]:
+        return []
+
+    def is_at_work(self) -> bool:
+        return bool(self._left) and self._left.pop(0) == "w"
+
+
+def test_each_time_that_no_executor_is_at_work_it_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 10))  # seconds
+    monkeypatch.setattr("scorer.spark.check_caller", lambda: None)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    notes: list[str] = []
+    driver: Any = Idle("----w--w----w")
+    assert list(_answers(driver, Cluster(MASTER), notes.append)) == []
+    assert len(notes) == 3
+    assert "no executor of spark://one:7077 is at work" in notes[0]
+    driver = Idle("----")
+    driver.is_registered = False
+    assert list(_answers(driver, Cluster(MASTER), notes.append)) == []
+    assert "has not answered the application yet" in notes[-1]
+    assert len(notes) == 4
+    driver = Idle("")
+    assert list(_answers(driver, Cluster("local[2]"), notes.append)) == []
+
+
+def test_a_container_that_can_not_be_the_driver_is_told() -> None:
+    docker_spark.check(Named("local[2]"), "[name=rootless]")
+    docker_spark.check(Named(MASTER), "[name=seccomp]")
+    with pytest.raises(StackError, match=r"rootless, so executors can't connect .* use --native"):
+        docker_spark.check(Named(MASTER), "[name=rootless]")
+    with pytest.raises(StackError, match="settings of Hadoop that yarn needs; use --native"):
+        docker_spark.check(Named("yarn"), "")
+
+
+def test_another_spark_of_the_user_does_not_count() -> None:
+    mine = {"SPARK_HOME": "/opt", "PYSPARK_PYTHON": "python2", "JAVA_HOME": "/java"}
+    assert native_spark.without_sparks(mine) == {"JAVA_HOME": "/java"}
+
+
+def test_spark_is_installed_once_and_one_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = tmp_path / "spark"
+    for name in ("0ld", "killed.1"):
+        (places / name).mkdir(parents=True)
+    installed: list[str] = []
+
+    def install(command: list[str], *_: object, **_settings: object) -> SimpleNamespace:
+        with (places / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        Path(command[-1]).mkdir()
+        installed.append(command[-1])
+        return SimpleNamespace(how="")
+
+    monkeypatch.setattr(native_spark, "run_interruptibly", install)
+    assert native_spark.prepare(tmp_path) == native_spark.prepare(tmp_path)
+    assert len(installed) == 1
+    assert {each.name for each in places.iterdir()} == {"0ld", "lock", native_spark.prepare(tmp_path).name}

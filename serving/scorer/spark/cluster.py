@@ -1,10 +1,14 @@
 """Where Spark is, and the settings that its driver starts with."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 # Each task has one core.
+_RETRIED = 4  # times a task is tried, as on a cluster
+_LOCAL = re.compile(r"local(?:\[([^,\]]+)\])?")
+_USERS_PATH = re.compile(r"^[ \t]*spark\.executorEnv\.PYTHONPATH[ \t]*[=: \t][ \t]*(.+)$", re.MULTILINE)
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 
 
@@ -49,17 +53,29 @@ class Cluster:
     def settings(self, search_path: str) -> str:
         """Return the text of a properties file: ours, the user's, then what must be; the last one counts.
 
-        In ``search_path``, executors look for modules; empty if that is theirs already.
+        In ``search_path``, executors look for modules before they do where the user says; empty if that is
+        theirs already.
         """
-        ours = _lines(dict(self._defaults(search_path)))
-        return f"{ours}\n{self.properties}\n\n{_lines({'spark.master': self.master})}"
+        last = _lines({"spark.master": self._master})
+        if search_path:
+            users = _USERS_PATH.findall(re.sub(r"\\\n[ \t]*", "", self.properties))
+            joined = "\\:".join([_escaped(search_path), *(each.rstrip() for each in users[-1:])])
+            last = f"spark.executorEnv.PYTHONPATH={joined}\n{last}"
+        return f"{_lines(dict(self._defaults()))}\n{self.properties}\n\n{last}"
 
-    def _defaults(self, search_path: str) -> Iterator[tuple[str, str]]:
+    @property
+    def _master(self) -> str:
+        """Where Spark is; in one process, a task that is killed is tried again, as on a cluster."""
+        found = _LOCAL.fullmatch(self.master)
+        return f"local[{found[1] or 1},{_RETRIED}]" if found else self.master
+
+    def _defaults(self) -> Iterator[tuple[str, str]]:
         yield "spark.app.name", "pyfunc-stack score"
         yield "spark.ui.enabled", "false"
         if host := self.own_address:
             yield "spark.driver.host", f"[{host}]" if ":" in host else host
-        own = {"MLFLOW_DISABLE_TELEMETRY": "true"} | ({"PYTHONPATH": search_path} if search_path else {})
+        # Another user's byte code in what is shipped could not be removed.
+        own = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONDONTWRITEBYTECODE": "1"}
         for name, value in (_ONE_THREAD | dict(self.environment) | own).items():
             yield f"spark.executorEnv.{name}", value
 

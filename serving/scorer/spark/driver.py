@@ -84,7 +84,10 @@ class Driver:
                 try:
                     return launch_gateway(popen_kwargs=options)
                 except Exception as error:
-                    raise ScoringError(told(self._log.read_text(errors="replace"), self._cluster)) from error
+                    raise ScoringError(told(self._read_log(), self._cluster)) from error
+
+    def _read_log(self) -> str:
+        return self._log.read_text(errors="replace")
 
     def _run(self) -> None:
         from pyspark import SparkContext
@@ -106,21 +109,25 @@ class Driver:
 
         """
         self._thread.join(within)
-        if self._context is None and (why := refusal(self._log.read_text(errors="replace"), self._cluster)):
+        if self._context is None and (why := refusal(self._read_log(), self._cluster)):
             raise ScoringError(why)
         if self._error:
-            raise ScoringError(told(str(self._error), self._cluster)) from self._error
+            why = told(str(self._error), self._cluster, self._read_log())
+            raise ScoringError(why) from self._error
         return not self._thread.is_alive()
 
-    def has_begun(self) -> bool:
-        """Whether any task has been started."""
+    @property
+    def is_registered(self) -> bool:
+        """Whether the master has taken the application."""
+        return self._context is not None
+
+    def is_at_work(self) -> bool:
+        """Whether any task runs."""
         if self._context is None:
             return False
-        if self._answers.value:
-            return True
         status = self._context.statusTracker()
         stages = (status.getStageInfo(stage) for stage in status.getActiveStageIds())
-        return any(stage and stage.numActiveTasks + stage.numCompletedTasks > 0 for stage in stages)
+        return any(stage and stage.numActiveTasks > 0 for stage in stages)
 
     def new_answers(self) -> list[Written | str]:
         """Return what tasks have answered since the last call; a text says why one could not."""

@@ -21,19 +21,24 @@ class _Cause:
 _REFUSED = (
     _Cause(
         r"SASL|Sasl|AuthEngine|AuthClientBootstrap|AuthRpcHandler|Authentication failed|AEADBadTag",
-        "{master} refuses the application: it asks for another secret; say spark.authenticate and"
-        " spark.authenticate.secret, as the cluster has them, in a file for --properties",
+        "{master} refuses the application: the secrets don't agree; give spark.authenticate and"
+        " spark.authenticate.secret in a file for --properties as the cluster has them, or leave them out if"
+        " it has none",
     ),
     _Cause(
         r"InvalidClassException|local class incompatible|StreamCorruptedException",
         "{master} is not Spark {spark}, as this driver is; use a cluster of that release",
     ),
 )
+_UNRESPONSIVE = _Cause(
+    r"All masters are unresponsive",
+    "{master} does not take the application; see its log, and whether it is Spark {spark}",
+)
 _FAILED = (
     _Cause(
         r"No module named 'scorer'",
-        "an executor does not see the directory of OUTPUT; all machines must see it under the same"
-        " path: put OUTPUT on a file system that they share",
+        "an executor does not see the directory of OUTPUT, or may not read it; all machines must see it under"
+        " the same path: put OUTPUT on a file system that they share, where the executors' user may read",
     ),
     _Cause(
         r"PYTHON_VERSION_MISMATCH.*?different version: (?P<found>[0-9.]+)",
@@ -44,10 +49,7 @@ _FAILED = (
         r'Cannot run program "(?P<found>[^"]+)"',
         "an executor has no {found}; install Python {own} there, or name one of its Pythons by --python",
     ),
-    _Cause(
-        r"All masters are unresponsive",
-        "{master} does not take the application; see its log, and whether it is Spark {spark}",
-    ),
+    _UNRESPONSIVE,
     _Cause(
         r"Master removed our application|Executor.*killed.*application",
         "{master} has ended the application, because its executors fail to start; see their stderr in the"
@@ -63,6 +65,9 @@ _FAILED = (
         "this machine's Java is too old; install Java 17 or newer",
     ),
 )
+_NO_ERROR = re.compile(r"^(?:[0-9/]+ [0-9:]+ )?(?:WARNING:|WARN|INFO:?) .*\n?", re.MULTILINE)
+# What spark-submit says when it does not start.
+_NOT_STARTED = re.compile(r'^(?:Exception in thread "main" [\w.$]+|Error): (?P<why>[^\n]+)', re.MULTILINE)
 _LINE = re.compile(r"(?:^|: )(?:[\w.$]+(?:Exception|Error)): (?P<why>[^\n]+)", re.MULTILINE)
 
 
@@ -71,11 +76,20 @@ def refusal(log: str, cluster: Cluster) -> str:
     return _sentence(log, cluster, _REFUSED)
 
 
-def told(text: str, cluster: Cluster) -> str:
-    """Return what an error of Spark comes to."""
-    if found := _sentence(text, cluster, (*_FAILED, *_REFUSED)):
+def told(text: str, cluster: Cluster, log: str = "") -> str:
+    """Return what an error of Spark comes to. Of the cluster, its log may say more."""
+    found = _sentence(text, cluster, (*_FAILED, *_REFUSED)) or _sentence(
+        log, cluster, (_UNRESPONSIVE, *_REFUSED)
+    )
+    if found:
         return found
-    causes = _LINE.findall(text) or text.strip().splitlines()[:1] or ["it says nothing"]
+    text = _NO_ERROR.sub("", text)
+    causes = (
+        _NOT_STARTED.findall(text)
+        or _LINE.findall(text)
+        or text.strip().splitlines()[:1]
+        or ["it says nothing"]
+    )
     return f"Spark failed: {causes[-1].strip().rstrip('.')}"
 
 
