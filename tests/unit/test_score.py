@@ -82,7 +82,9 @@ def test_a_container_that_scores_reaches_nothing_and_writes_only_beside_the_outp
 
 
 def test_a_directory_of_both_input_and_output_can_be_written(tmp_path: Path) -> None:
-    command = scoring_command(CONFIG, "it", "0:0", Path("/m"), ScoredPaths(str(tmp_path), tmp_path / "out"))
+    command = scoring_command(
+        CONFIG, "it", "0:0", Path("/m"), ScoredPaths(str(tmp_path), tmp_path / "out"), None
+    )
     mounts = [option for option in command if f"source={tmp_path}" in option]
     assert mounts == [f'--mount="type=bind","source={tmp_path}","target={tmp_path}"']
 
@@ -100,7 +102,7 @@ def test_a_rootless_engine_calls_us_root() -> None:
 
 def test_a_container_is_named_and_killed_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("stack.modes.docker.run", lambda *_: subprocess.CompletedProcess([], 0, "[]", ""))
-    scorer = Docker(CONFIG).scorer(tmp_path, None, ScoredPaths(str(tmp_path), tmp_path / "out"))
+    scorer = Docker(CONFIG).scorer(tmp_path, None, ScoredPaths(str(tmp_path), tmp_path / "out"), None)
     [name] = [option for option in scorer.command if option.startswith("--name=")]
     assert scorer.command[:3] == ["docker", "run", name]
     assert scorer.kill == ["docker", "rm", "--force", name.removeprefix("--name=")]
