@@ -47,7 +47,7 @@ def start_up(monkeypatch: pytest.MonkeyPatch, mode: FakeMode) -> list[str]:
     """Start up; return what has happened by then."""
     monkeypatch.setattr(commands, "serve_last", lambda _: mode.happened.append("served last"))
     monkeypatch.setattr(commands, "resume", lambda *_: mode.happened.append("resumed"))
-    monkeypatch.setattr(commands, "_registry", lambda _: nullcontext())
+    monkeypatch.setattr(commands, "registered", lambda _: nullcontext())
     monkeypatch.setattr(commands, "_wait_for_tracking", lambda *_: None)
     monkeypatch.setattr("stack.release.commands.time.monotonic", lambda: mode.seconds)
     with ExitStack() as lock:

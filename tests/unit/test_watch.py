@@ -208,7 +208,7 @@ def test_following_ends_before_a_deployment_if_the_settings_name_another_model_o
     monkeypatch.setattr(commands, "Interruption", NotInterrupted)
     monkeypatch.setattr(commands, "load_config", lambda: next(settings))
     monkeypatch.setattr(commands, "choose_mode", lambda *_: FakeMode(world))
-    monkeypatch.setattr(commands, "_registry", lambda _: nullcontext(FakeRegistry(world)))
+    monkeypatch.setattr(commands, "registered", lambda _: nullcontext(FakeRegistry(world)))
     with pytest.raises(SystemExit, match=r"^deploy: MODEL_NAME or .* run \./scripts/deploy --watch again$"):
         commands.watch(config, None)
     assert world.done == []
