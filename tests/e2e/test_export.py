@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 import pytest
 import requests
 from mlflow.models import get_model_info
@@ -28,6 +27,7 @@ from tests.manifests import (
     validate,
     with_deployment,
 )
+from tests.unit.tracking_servers import as_client
 
 NAMESPACE = "models"
 
@@ -179,13 +179,10 @@ def test_the_pod_is_confined(pod: Pod) -> None:
 
 
 def test_the_pod_answers_the_replay(docker_stack: Stack, pod: Pod) -> None:
-    version, before = docker_stack.aliases()["champion"], mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(docker_stack.tracking_url)
-    try:
+    version = docker_stack.aliases()["champion"]
+    with as_client(docker_stack.tracking_url):
         held_out = Registry(docker_stack.client, docker_stack.model.name).replay(version)
         signature = get_model_info(f"models:/{docker_stack.model.name}/{version}").signature
-    finally:
-        mlflow.set_tracking_uri(before)
     assert held_out
     record = Record([Exchange(**found) for found in held_out["exchanges"]], signature)
     found = replay(pod.url, record, timeout=60, queue=64)

@@ -32,6 +32,7 @@ from tests.e2e.clusters import (
     command_line,
 )
 from tests.e2e.stacks import Stack, can_not_run
+from tests.unit.tracking_servers import as_client
 
 # Doubles x; on an executor only once the gate is open. A call there leaves a file: a test sees it at work.
 MODEL = """
@@ -212,8 +213,8 @@ def test_all_rows_are_scored_as_by_mlflow(site: Site, packages: str) -> None:
     options = ["--python", site.cluster.python] if packages == "there" else []
     command = site.command(directory, site.shared / f"out-{packages}", *site.cluster.options(), *options)
     site.stack.run(*command)
-    mlflow.set_tracking_uri(site.stack.tracking_url)
-    expected = mlflow.pyfunc.load_model("models:/iris@champion").predict(rows.drop(columns="number"))
+    with as_client(site.stack.tracking_url):
+        expected = mlflow.pyfunc.load_model("models:/iris@champion").predict(rows.drop(columns="number"))
     found = pd.read_parquet(site.shared / f"out-{packages}").sort_values("number")
     assert found["prediction"].tolist() == list(expected)
     pd.testing.assert_frame_equal(found[rows.columns].reset_index(drop=True), rows)
