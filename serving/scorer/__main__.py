@@ -11,7 +11,7 @@ import traceback
 from contextlib import suppress
 from typing import IO
 
-from scorer.caller import CallerGoneError, end_with_caller, read_request, take_stdout, tell
+from scorer.caller import CallerGoneError, end_with_caller, read_request, stay, take_stdout, tell
 from scorer.job import ScoringError
 
 
@@ -37,6 +37,7 @@ def main() -> int:
 
 
 def _failed(events: IO[str], why: str) -> int:
+    stay()  # whoever hears it closes stdin
     with suppress(CallerGoneError):
         tell(events, error=why)
     return 1

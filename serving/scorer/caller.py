@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 _STDIN = 0
 _ENDED_WITHIN = 10  # seconds
@@ -29,13 +29,18 @@ def end_with_caller() -> None:
 
 
 def stay() -> None:
-    """Let nothing interrupt the job any more: OUTPUT is about to appear."""
+    """Let nothing interrupt the job any more: OUTPUT is about to appear, or the last event to be told."""
     _stays.set()
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     if not _stays.is_set():
-        raise CallerGoneError
+        _end()
+
+
+def _end() -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it has been heard; now this cleans up
+    raise CallerGoneError
 
 
 def _watch(main: int) -> None:
@@ -71,11 +76,11 @@ def tell(events: IO[str], **event: Any) -> None:  # noqa: ANN401 - whatever is J
         events.write(json.dumps(event) + "\n")
         events.flush()
     except BrokenPipeError:
-        raise CallerGoneError from None
+        _end()
 
 
 def check_caller() -> None:
     """Raise CallerGoneError if stdin has ended."""
     readable, _, _ = select.select([_STDIN], [], [], 0)
     if readable and not os.read(_STDIN, 4096):
-        raise CallerGoneError
+        _end()

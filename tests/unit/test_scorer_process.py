@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 from scorer import caller
+from scorer.__main__ import main
 from scorer.job import Job, OnRows, Part, ScoringError
 from scorer.pool import Pool
 
@@ -190,6 +192,26 @@ def test_a_job_whose_model_lets_nothing_pass_ends_nevertheless(monkeypatch: pyte
     monkeypatch.setattr("os._exit", done.append)
     caller._watch(5)
     assert done == [(5, signal.SIGTERM), 10, 1]
+
+
+def test_the_end_of_stdin_after_the_last_event_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[bool, object]] = []
+
+    def fail(*_: object) -> None:
+        raise ScoringError("no room")
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr("scorer.caller._stays", threading.Event())
+    monkeypatch.setattr("scorer.run.run", fail)
+    for name, found in (("take_stdout", None), ("read_request", {}), ("end_with_caller", None)):
+        monkeypatch.setattr(f"scorer.__main__.{name}", lambda found=found: found)
+    monkeypatch.setattr(
+        "scorer.__main__.tell", lambda _, **event: told.append((caller._stays.is_set(), event))
+    )
+    assert main() == 1
+    assert told == [(True, {"error": "no room"})]
+    caller._leave(signal.SIGTERM, None)
 
 
 def fails(_job: Job, _part: Part, _on_rows: OnRows) -> None:
