@@ -113,17 +113,18 @@ def environment_error(environment: object, how: str, output: str) -> StackError:
 
     ``how`` its making ended is told if that is nothing.
     """
-    lines = _told(output)[-LOG_LINES:] if output.strip() else [how]
-    advice = _advice(lines, _MAKING)
-    told = "\n    ".join([f"its environment ({environment}) can't be made:", *lines])
-    return StackError(f"{told}\n{advice[1]}" if advice else told)
+    return _install_error(f"its environment ({environment}) can't be made:", how, output, _MAKING)
 
 
 def spark_error(how: str, output: str) -> StackError:
     """Return the error that says that Spark can't be installed, with what uv or Docker has said."""
+    return _install_error("Spark can't be installed:", how, output, STARTING)
+
+
+def _install_error(what: str, how: str, output: str, causes: tuple[Cause, ...]) -> StackError:
     lines = _told(output)[-LOG_LINES:] if output.strip() else [how]
-    advice = _advice(lines, STARTING)
-    told = "\n    ".join(["Spark can't be installed:", *lines])
+    advice = _advice(lines, causes)
+    told = "\n    ".join([what, *lines])
     return StackError(f"{told}\n{advice[1]}" if advice else told)
 
 

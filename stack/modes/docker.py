@@ -39,6 +39,7 @@ from stack.modes.engine import (
     containers,
     find_image,
     moment,
+    remove_replaced,
     run,
     volume_made_at,
     watch,
@@ -311,10 +312,7 @@ class Docker:
 
         with building_by(build):
             build_docker(str(model), name, env_manager="local", base_image=self._below(environment))
-        made = find_image(name)
-        if replaced and made and made.identity != replaced.identity:
-            # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
-            run(["docker", "image", "rm", replaced.identity])
+        remove_replaced(name, replaced)
 
     def check(self) -> None:
         """Raise StackError if Compose can't do what its files say of `serving`."""

@@ -9,7 +9,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.build_error import spark_error
 from stack.modes.docker_environment import Fetching, digest, fetching_as_set, spark_image
-from stack.modes.engine import Image, find_image, run
+from stack.modes.engine import Image, find_image, remove_replaced
 from stack.modes.interruptible import run_interruptibly
 
 # The label of an image: what it was made of.
@@ -39,10 +39,7 @@ def prepare(config: Config, below: str, on: Image) -> str:
         )
         if built.how:
             raise spark_error(built.how, built.output + built.log)
-        made = find_image(name)
-        if found and made and made.identity != found.identity:
-            # Otherwise it stays without a name. Docker refuses to remove it while a container needs it.
-            run(["docker", "image", "rm", found.identity])
+        remove_replaced(name, found)
     return name
 
 

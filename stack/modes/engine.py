@@ -100,6 +100,16 @@ def find_image(name: str) -> Image | None:
     )
 
 
+def remove_replaced(name: str, before: Image | None) -> None:
+    """Remove the image that had the name ``before``, if another has it now: it would stay without a name.
+
+    Docker refuses to remove it while a container needs it.
+    """
+    made = find_image(name)
+    if before and made and made.identity != before.identity:
+        run(["docker", "image", "rm", before.identity])
+
+
 def volume_made_at(name: str) -> datetime | None:
     """Return when the volume of that name was made; None if there is none."""
     found = run(["docker", "volume", "inspect", "--format={{.CreatedAt}}", name]).stdout.strip()

@@ -537,7 +537,8 @@ def test_a_bake_again_removes_the_image_that_it_replaces_and_not_the_same_one(
 
     later = an_image(made, "1", "model", named_at=DATA_SINCE + timedelta(seconds=1))
     found = {"mine-base": [an_image("sha256:base", "1")], "mine/wine:1": [LIVE, later]}
-    monkeypatch.setattr("stack.modes.docker.run", fake)
-    monkeypatch.setattr("stack.modes.docker.find_image", lambda name: found[name].pop(0))
+    for module in ("docker", "engine"):
+        monkeypatch.setattr(f"stack.modes.{module}.run", fake)
+        monkeypatch.setattr(f"stack.modes.{module}.find_image", lambda name: found[name].pop(0))
     Docker(CONFIG).bake("1", model, None)
     assert [command[-1] for command in asked if command[:3] == ["docker", "image", "rm"]] == removed
