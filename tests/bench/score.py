@@ -22,7 +22,7 @@ from stack.modes.processes import part_environment
 from tests.bench import measure, meter, score_table
 from tests.bench.meter import Used
 from tests.bench.prepare import say
-from tests.bench.program import parse_runs, status_of
+from tests.bench.program import named, parse_runs, status_of, turned
 from tests.bench.score_report import Measured, Run, report
 from tests.bench.score_services import Place, cluster, spark_here, spark_versions
 from tests.bench.score_ways import BODY_ROWS, HTTP, PANDAS, WAYS, Way
@@ -90,19 +90,9 @@ def remove(output: Path) -> None:
     output.unlink(missing_ok=True)
 
 
-def turned(ways: list[Way], number: int) -> list[Way]:
-    """Return them in another order for each number, so that none always comes first."""
-    first = number % len(ways)
-    return ways[first:] + ways[:first]
-
-
 def chosen(names: str) -> list[Way]:
     """Return the ways of these names, which have commas between them; as argparse's types are written."""
-    known = {way.name: way for way in WAYS}
-    if unknown := set(names.split(",")) - set(known):
-        wanted = ", ".join(known)
-        raise argparse.ArgumentTypeError(f"expected some of {wanted}, found {', '.join(sorted(unknown))}")
-    return [way for name, way in known.items() if name in names.split(",")]
+    return named(names, WAYS)
 
 
 def placed(stack: Stack, spark: Path, home: Path) -> Place:

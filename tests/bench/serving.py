@@ -20,7 +20,7 @@ from stack.errors import StackError
 from stack.modes.engine_error import why_no_engine
 from tests.bench import prepare
 from tests.bench.picture import draw
-from tests.bench.program import status_of
+from tests.bench.program import named, status_of, turned
 from tests.bench.report import machine, report
 from tests.bench.results import CELLS, Footprint, Run
 from tests.bench.running import Cases, Server
@@ -29,12 +29,6 @@ from tests.conftest import two_free_ports
 
 ENVIRONMENTS = CHECKOUT / ".bench"
 PICTURE = CHECKOUT / "docs" / "serving.png"
-
-
-def turned(peers: list[Server], number: int) -> list[Server]:
-    """Return them in another order for each number, so that none always comes first."""
-    first = number % len(peers)
-    return peers[first:] + peers[:first]
 
 
 def one_run(servers: list[Server], number: int, seconds: float) -> Run:
@@ -57,11 +51,7 @@ def one_run(servers: list[Server], number: int, seconds: float) -> Run:
 
 def chosen(names: str) -> list[Peer]:
     """Return the servers of these names, which have commas between them; as argparse's types are written."""
-    known = {peer.name: peer for peer in ALL}
-    if unknown := set(names.split(",")) - set(known):
-        wanted = ", ".join(known)
-        raise argparse.ArgumentTypeError(f"expected some of {wanted}, found {', '.join(sorted(unknown))}")
-    return [peer for name, peer in known.items() if name in names.split(",")]
+    return named(names, ALL)
 
 
 def placed(peer: Peer, home: Path, made: ExitStack) -> Server:
