@@ -122,8 +122,9 @@ def test_what_one_stack_deploys_leaves_the_other_alone(two: Two) -> None:
 
 
 def test_each_watching_deployment_follows_its_own_model(two: Two) -> None:
-    champion, aliases = two.first.aliases()["champion"], two.second.aliases()
     with watching(two.first), watching(two.second):
+        # With Docker, that was an `up`, which may have trained: other tests leave versions of other code.
+        champion, aliases = two.first.aliases()["champion"], two.second.aliases()
         name = two.second.settings["MODEL_NAME"]
         two.second.client.set_registered_model_alias(name, "champion", aliases["previous"])
         wanted = {"champion": aliases["previous"], "previous": aliases["champion"]}

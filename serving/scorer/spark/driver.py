@@ -22,6 +22,18 @@ from scorer.spark.task import Answers, Task
 _STOPPED_WITHIN = 10  # seconds
 
 
+def _silence() -> None:
+    """Let Spark's own libraries print nothing: what fails is told in one sentence, and by its cause."""
+    # That they do not support pandas 3 yet; they import it for what is not used here.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+    from pyspark.accumulators import AccumulatorTCPServer, AccumulatorUnixServer
+
+    # That the JVM has ended: py4j again and again, a server of accumulators with a traceback.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    for server in (AccumulatorTCPServer, AccumulatorUnixServer):
+        server.handle_error = lambda *_: None
+
+
 class Driver:
     """The driver, and what the tasks have answered so far.
 
@@ -47,9 +59,7 @@ class Driver:
             ScoringError: if it does not start.
 
         """
-        logging.getLogger("py4j").setLevel(logging.CRITICAL)  # that the JVM has ended, again and again
-        # pyspark says that it does not support pandas 3 yet, and imports it for what is not used here.
-        warnings.filterwarnings("ignore", category=FutureWarning, module="pyspark")
+        _silence()
         if not self._cluster.is_local:
             if os.pathsep in str(self._scratch):
                 raise ScoringError(
