@@ -13,6 +13,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
+from stack.modes.door import renew_trust
 from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
@@ -59,7 +60,11 @@ def plain(value: str) -> str:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return (*(() if config.elsewhere else ("tracking",)), *_behind(config), "serving")
+    return (*(() if config.elsewhere else ("tracking",)), *_gateway(config), *_behind(config), "serving")
+
+
+def _gateway(config: Config) -> tuple[str, ...]:
+    return ("gateway",) if config.gateway else ()
 
 
 def _behind(config: Config) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def come_up_command(config: Config) -> list[str]:
 
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
-    return compose_command(config, "up", "--detach", "tracking", *_behind(config))
+    return compose_command(config, "up", "--detach", "tracking", *_gateway(config), *_behind(config))
 
 
 def files_command(config: Config) -> list[str]:
@@ -144,6 +149,7 @@ def up(config: Config, *, detach: bool) -> None:
     try:
         if detach:
             _wait_for_one_shots(config, on_wait)
+            _trust(config)
             if told := told_by_tracking(_tracking_log(config, since)):
                 print(f"==> the tracking server:\n{told}", flush=True)
             print(up_text(config, "./scripts/down"), flush=True)
@@ -162,6 +168,7 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
     logs = subprocess.Popen(logs_command(config, since), start_new_session=True)
     try:
         _wait_for_one_shots(config, on_wait)
+        _trust(config)
         print(up_text(config, "Ctrl-C"), flush=True)
         runs = lambda: "up" if logs.poll() is None else None  # noqa: E731
         wait_until(runs, timeout=math.inf, on_wait=interruption.check)
@@ -173,9 +180,14 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
         logs.wait()
 
 
+def _trust(config: Config) -> None:
+    if config.gateway:
+        renew_trust(config, config.gateway)
+
+
 def _stop(config: Config) -> None:
     """Stop all services; first `deploy` and `watch`, which may be about to start `serving`."""
-    for names in (_behind(config), ("serving", "tracking")):
+    for names in (_behind(config), (*_gateway(config), "serving", "tracking")):
         stopped = run(compose_command(config, "stop", *names))
         if stopped.returncode != 0:
             raise StackError(

@@ -78,8 +78,9 @@ def start_command(config: Config, *options: str) -> list[str]:
 
 def trial_command(config: Config) -> list[str]:
     """Build the command line that starts `serving` once more, beside the service, on a port of its own."""
-    options = ("--detach", "--no-deps", "--no-TTY", "--interactive=false", "--publish=127.0.0.1::8080")
-    return compose_command(config, "run", *options, f"--name={trial_name(config)}", "serving")
+    options = ("--detach", "--no-deps", "--no-TTY", "--interactive=false", f"--name={trial_name(config)}")
+    published = () if config.gateway else ("--publish=127.0.0.1::8080",)
+    return compose_command(config, "run", *options, *published, "serving")
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -501,6 +502,8 @@ class Docker:
     def _url(self, name: str) -> str:
         if self.config.container_url:
             return self.config.container_url.format(name)
+        if self.config.gateway:  # nothing is published
+            return f"http://{_address(self._containers(name))}:8080"
         if name == "serving":
             return self.config.serving_url
         return f"http://{run(['docker', 'port', name, '8080']).stdout.strip()}"
@@ -524,13 +527,20 @@ def _has_settings(container: dict[str, Any], config: Config) -> bool:
     And with the variables of model.env; one that has been removed there since is not missed.
     """
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
-    published = container["HostConfig"]["PortBindings"]["8080/tcp"]
+    published = (container["HostConfig"]["PortBindings"] or {}).get("8080/tcp", [])
+    ports = [] if config.gateway else [str(config.serving_port)]
     wanted = {name: config.server.get(name, "") for name in SERVER_SETTINGS} | dict(config.model_environment)
     return (
         all(given.get(name, "") == value for name, value in wanted.items())
-        and any(binding["HostPort"] == str(config.serving_port) for binding in published)
+        and [binding["HostPort"] for binding in published] == ports
         and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )
+
+
+def _address(found: list[dict[str, Any]]) -> str:
+    """Return the address of a container on the network of the model server; empty if it has none."""
+    networks = (network for each in found for network in each["NetworkSettings"]["Networks"].values())
+    return next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), "")
 
 
 def _memory(container: str) -> int:

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from stack.config import Config
 from stack.errors import StackError
-from stack.release.client import ask
+from stack.modes.door import trust
+from stack.release.client import NO_DOOR, Door, ask
 
 
-def predict(url: str, file: Path, timeout: int) -> str:
-    """Post a request, as JSON or as CSV, to the model server at ``url``; return the body of its answer.
-
-    ``timeout`` is the server's own limit for a prediction, in seconds.
+def predict(config: Config, file: Path) -> str:
+    """Post a request, as JSON or as CSV, to the model server; return the body of its answer.
 
     Raises:
         StackError: if the file can't be read, nothing answers, or the server refuses the request.
@@ -20,7 +20,11 @@ def predict(url: str, file: Path, timeout: int) -> str:
     except OSError as error:
         raise StackError(f"can't read {file} ({error.strerror}); name a file that exists") from error
     content_type = "text/csv" if file.suffix == ".csv" else "application/json"
-    answer = ask(url, body, content_type, timeout=timeout)
+    url, door = config.serving_url, NO_DOOR
+    if config.gateway:
+        trust(config)
+        door = Door(config.gateway.login(), str(config.gateway.authority))
+    answer = ask(url, body, content_type, timeout=config.server_timeout, door=door)
     if not answer.ok:
         hint = f"; {url}/docs shows what it takes" if answer.status_code < 500 else ""
         raise StackError(
