@@ -32,5 +32,6 @@ def renew_trust(config: Config, gateway: Gateway) -> None:
     copied = run(["docker", "cp", f"{config.project}-gateway-1:/data/{ROOT}", str(gateway.authority)])
     if copied.returncode != 0:
         raise StackError(
-            f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run ./scripts/up"
+            f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run"
+            " ./scripts/up"
         )
