@@ -112,8 +112,9 @@ def running_gateway(directory: Path) -> Iterator[Door]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     behind = f"127.0.0.1:{server.server_address[1]}"
     tracking, serving = two_free_ports()
-    gateway = Gateway(directory / "gateway", host="models.example.com")
+    gateway = Gateway(directory / "gateway", directory / "home", host="models.example.com")
     gateway.users.mkdir(parents=True)
+    gateway.home.mkdir()
     storage, log = directory / "caddy", directory / "log"
     environment: dict[str, Any] = {
         "GATEWAY_HOST": gateway.host,

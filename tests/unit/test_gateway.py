@@ -221,7 +221,7 @@ def test_the_stacks_own_user_is_made_once_and_only_its_owner_can_read_the_secret
     login = ":".join(door.gateway.login())
     wait(lambda: door.ask(door.tracking, method="DELETE", login=login)[0] == 200)
     assert ":".join(door.gateway.login()) == login
-    assert (door.gateway.home / "login").stat().st_mode & 0o777 == 0o600
+    assert (door.gateway.directory / "login").stat().st_mode & 0o777 == 0o600
     assert "stack" not in [user.name for user in door.gateway.listed()]
 
 
