@@ -37,8 +37,9 @@ class User:
 class Gateway:
     """The gateway of one stack: its users are those of the checkout, in ``directory``.
 
-    ``home`` holds the state of the stack's own gateway. ``host`` is the name by which others call it, ``bind`` the address at which it listens. ``certificate``
-    and ``key`` are the user's own, for that name; ``acme_email`` lets ACME give one.
+    ``home`` holds the state of the stack's own gateway. ``host`` is the name by which others call it,
+    ``bind`` the address at which it listens. ``certificate`` and ``key`` are the user's own, for that name;
+    ``acme_email`` lets ACME give one.
     """
 
     directory: Path
@@ -61,10 +62,18 @@ class Gateway:
 
     def login(self) -> tuple[str, str]:
         """Return the name and the secret of the stack's own user, who is made at the first call."""
-        file = self.directory / "login"
-        if not file.exists() or not (self.users / OWN_USER).exists():
-            _write(file, self.add(OWN_USER, "admin"), 0o600)
-        return OWN_USER, file.read_text()
+        if not self.has_login:
+            _write(self._secret, self.add(OWN_USER, "admin"), 0o600)
+        return OWN_USER, self._secret.read_text()
+
+    @property
+    def has_login(self) -> bool:
+        """Whether the stack's own user has been made."""
+        return self._secret.exists() and (self.users / OWN_USER).exists()
+
+    @property
+    def _secret(self) -> Path:
+        return self.directory / "login"
 
     def credentials(self) -> dict[str, str]:
         """Return by what MLflow's client logs in as the stack's own user."""
@@ -91,8 +100,8 @@ class Gateway:
 
     def listed(self) -> list[User]:
         """Return all users but the stack's own, by name."""
-        files = sorted(self.users.glob("*")) if self.users.exists() else []
-        words = (file.read_text().split() for file in files if file.name != OWN_USER)
+        files = sorted(file for file in self.users.glob("[!.]*") if file.name != OWN_USER)
+        words = (file.read_text().split() for file in files)
         return [User(name, role) for _, _, name, role, *_ in words]
 
 

@@ -102,19 +102,24 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
 
     for setting in ports:
         yield setting, partial(check, setting)
-    is_own = not config.elsewhere
-    yield (
-        "tracking server",
-        lambda: network.check_tracking(
-            config.tracking_url, is_own=is_own, client=config.client, remedy=remedy(config)
-        ),
-    )
+    yield "tracking server", lambda: check_tracking(config)
     publisher = publishers.get("TRACKING_PORT")
     if publisher and publisher.project == config.project and not config.gateway:
         yield (
             "tracking server in Docker",
             lambda: network.check_tracking(config.own_tracking_url, is_own=True, host="tracking:5000"),
         )
+
+
+def check_tracking(config: Config) -> Finding:
+    """Whether the tracking server answers a client on this machine."""
+    url = config.tracking_url
+    if config.elsewhere or not config.gateway:
+        is_own = not config.elsewhere
+        return network.check_tracking(url, is_own=is_own, client=config.client, remedy=remedy(config))
+    if not machine.is_taken(config.tracking_port) or not config.gateway.authority.exists():
+        return skip(f"the tracking server {url} is not running")
+    return network.check_tracking(url, is_own=False, client=config.client, remedy="run ./scripts/up")
 
 
 def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> Iterator[Check]:

@@ -132,7 +132,7 @@ def up(config: Config, *, detach: bool) -> None:
     check_owner(config)
     check_elsewhere(config, files_command(config))
     remove_cut_off(config)
-    _free_ports(config)
+    _prepare_gateway(config)
     print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
@@ -181,8 +181,13 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
         logs.wait()
 
 
-def _free_ports(config: Config) -> None:
-    """Remove what had the ports before the gateway was chosen, or the gateway itself if it no longer is."""
+def _prepare_gateway(config: Config) -> None:
+    """Make the stack's own login at the gateway, and remove what would keep the ports.
+
+    That is a model server that was started without the gateway, or a gateway that is not chosen any more.
+    """
+    if config.gateway:
+        config.gateway.login()  # which makes it
     found = service_containers(config, "serving" if config.gateway else "gateway")
     if left := [each["Id"] for each in found if each["HostConfig"]["PortBindings"]]:
         run(["docker", "rm", "--force", *left])

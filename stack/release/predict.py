@@ -1,5 +1,6 @@
 """Send a file to the model server."""
 
+from http import HTTPStatus
 from pathlib import Path
 
 from stack.config import Config
@@ -31,6 +32,11 @@ def predict(url: str, file: Path, timeout: int, door: Door = NO_DOOR) -> str:
         raise StackError(f"can't read {file} ({error.strerror}); name a file that exists") from error
     content_type = "text/csv" if file.suffix == ".csv" else "application/json"
     answer = ask(url, body, content_type, timeout=timeout, door=door)
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) and door.login:
+        raise StackError(
+            f"the gateway does not let {door.login[0]} in (status {answer.status_code}); run ./scripts/up, or"
+            " see its log"
+        )
     if not answer.ok:
         hint = f"; {url}/docs shows what it takes" if answer.status_code < 500 else ""
         raise StackError(
