@@ -333,11 +333,14 @@ class Docker:
     def clean_up(self) -> None:
         """Remove the trial, and the model that answers its example, which a killed deployment left.
 
-        And, of two model servers behind a gateway, the newer one: nobody has noted that it is right.
+        And, of two model servers behind a gateway, the newer one, whose check may not be over; but not if the
+        older one has stopped already.
         """
         self._remove(trial_name(self.config))
         self._remove(answering_name(self.config))
-        _remove(self._servers()[1:])
+        if self.starts_beside and len(servers := self._servers()) > 1:
+            kept = next((found for found in servers if not_healthy(_url_of(found)) is None), servers[-1])
+            _remove([found for found in servers if found is not kept])
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; empty if it lies on another base image than today's."""

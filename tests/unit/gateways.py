@@ -135,7 +135,11 @@ def running_gateway(directory: Path) -> Iterator[Door]:
     with log.open("wb") as output:
         caddy = subprocess.Popen(
             [find_caddy(), "run", "--watch", "--config", str(CHECKOUT / "gateway" / "Caddyfile")],
-            env={"PATH": os.environ["PATH"], **{name: str(value) for name, value in environment.items()}},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(directory),
+                **{name: str(value) for name, value in environment.items()},
+            },
             stdout=output,
             stderr=output,
         )
