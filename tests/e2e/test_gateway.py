@@ -213,7 +213,7 @@ def test_the_scripts_work_as_without_a_gateway(guarded: Stack, tmp_path: Path) -
     assert ("gateway", True) in [(each["name"], each["is_up"]) for each in status["services"]]
     first = guarded.aliases()["champion"]
     assert json.loads(guarded.script("predict").stdout)["predictions"] == CLASSES
-    assert CLASSES[0] in guarded.script("infer").stdout
+    assert CLASSES[0] in guarded.script("infer", "--runid", str(guarded.version(first).run_id)).stdout
     guarded.script("train", "--force")
     candidate = guarded.aliases()["candidate"]
     guarded.script_under_requests("deploy", may_pause=guarded.mode == "docker")
