@@ -133,11 +133,11 @@ def _status(arguments: argparse.Namespace) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     """Send a request to the model server, and print its answer."""
     from stack.config import load_config
-    from stack.release.predict import predict
+    from stack.release.predict import door_of, predict
 
     config = load_config(asks_tracking=False)
     file = arguments.file or config.model_dir / "example.json"
-    print(predict(config, file))
+    print(predict(config.serving_url, file, config.server_timeout, door_of(config)))
 
 
 def _score(arguments: argparse.Namespace) -> None:

@@ -53,12 +53,12 @@ class Config:
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``elsewhere`` is the
     address of a tracking server that this stack only uses, as its user knows it; empty if it starts its own.
-    ``login`` holds what the user logs in with there, or at the ``gateway``. ``tracking_stack`` is the project whose server that is, if it is in
-    the same engine. ``gate`` holds the bounds that override those of the model's train.py.
-    ``container_url`` is where the containers answer, with {} for a service's name, if this process is in
-    their network. ``server`` holds the model server's settings, as given; ``serving_network`` is the network
-    of its container. ``model_environment`` holds the variables of the user's model. ``directory`` is the
-    checkout as Compose is told of it.
+    ``login`` holds what the user logs in with there, or at the ``gateway``, the door before both servers.
+    ``tracking_stack`` is the project whose server it uses, if that is in the same engine. ``gate`` holds the
+    bounds that override those of the model's train.py. ``container_url`` is where the containers answer, with
+    {} for a service's name, if this process is in their network. ``server`` holds the model server's
+    settings, as given; ``serving_network`` is the network of its container. ``model_environment`` holds the
+    variables of the user's model. ``directory`` is the checkout as Compose is told of it.
     """
 
     project: str

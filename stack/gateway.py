@@ -37,12 +37,14 @@ class User:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The gateway of one stack; ``home`` holds its users and what its clients need.
+    """The gateway of one stack: its users are those of the checkout, in ``directory``.
 
-    ``host`` is the name by which others call it, ``bind`` the address at which it listens. ``certificate``
-    and ``key`` are the user's own, for that name; ``acme_email`` lets ACME give one.
+    ``home`` holds the state of the stack's own gateway. ``host`` is the name by which others call it,
+    ``bind`` the address at which it listens. ``certificate`` and ``key`` are the user's own, for that name;
+    ``acme_email`` lets ACME give one.
     """
 
+    directory: Path
     home: Path
     host: str = "gateway"
     bind: str = _LOOPBACK
@@ -53,7 +55,7 @@ class Gateway:
     @property
     def users(self) -> Path:
         """The directory with a file for each user."""
-        return self.home / "users"
+        return self.directory / "users"
 
     @property
     def authority(self) -> Path:
@@ -62,12 +64,18 @@ class Gateway:
 
     def login(self) -> tuple[str, str]:
         """Return the name and the secret of the stack's own user, who is made at the first call."""
-        file = self.home / "login"
-        if not file.exists():
-            self.users.mkdir(parents=True, exist_ok=True)
-            secret = self.add(OWN_USER, "admin")
-            _write(file, secret, 0o600)
-        return OWN_USER, file.read_text()
+        if not self.has_login:
+            _write(self._secret, self.add(OWN_USER, "admin"), 0o600)
+        return OWN_USER, self._secret.read_text()
+
+    @property
+    def has_login(self) -> bool:
+        """Whether the stack's own user has been made."""
+        return self._secret.exists() and (self.users / OWN_USER).exists()
+
+    @property
+    def _secret(self) -> Path:
+        return self.directory / "login"
 
     def secret(self) -> str:
         """Return what shows the servers that the gateway asks, where they are local processes.
@@ -109,8 +117,8 @@ class Gateway:
 
     def listed(self) -> list[User]:
         """Return all users but the stack's own, by name."""
-        files = sorted(self.users.glob("*")) if self.users.exists() else []
-        words = (file.read_text().split() for file in files if file.name != OWN_USER)
+        files = sorted(file for file in self.users.glob("[!.]*") if file.name != OWN_USER)
+        words = (file.read_text().split() for file in files)
         return [User(name, role) for _, _, name, role, *_ in words]
 
 
@@ -159,7 +167,10 @@ def find_gateway(values: Mapping[str, str], checkout: Path, home: Path) -> Gatew
     for name, file in own.items():
         if not file.is_file():
             raise StackError(f"{name} names no file: found nothing at {file}; correct or remove it")
-    return Gateway(home / "gateway", host, bind, own.get("TLS_CERTIFICATE"), own.get("TLS_KEY"), email)
+    directory = checkout / "gateway"
+    return Gateway(
+        directory, home / "gateway", host, bind, own.get("TLS_CERTIFICATE"), own.get("TLS_KEY"), email
+    )
 
 
 def check_name(name: str) -> None:
@@ -199,9 +210,14 @@ def _begins(name: str) -> str:
 
 
 def _write(file: Path, text: str, mode: int) -> None:
-    """Write a file that appears whole, outside of the directory of users: a gateway may read that now."""
+    """Write a file that appears whole, from outside of the users' directory, which a gateway may read now."""
     partial = file.parent.parent / f".{file.name}.{os.getpid()}"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as new:  # noqa: PTH123
-        new.write(text)
-    partial.chmod(mode)
-    partial.rename(file)
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as new:  # noqa: PTH123
+            new.write(text)
+        partial.chmod(mode)
+        partial.rename(file)
+    except OSError as error:
+        raise StackError(
+            f"can't write {file} ({error.strerror}); let this user write to its directory"
+        ) from error

@@ -132,6 +132,7 @@ def up(config: Config, *, detach: bool) -> None:
     check_owner(config)
     check_elsewhere(config, files_command(config))
     remove_cut_off(config)
+    _prepare_gateway(config)
     print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
@@ -178,6 +179,18 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
     finally:
         logs.terminate()
         logs.wait()
+
+
+def _prepare_gateway(config: Config) -> None:
+    """Make the stack's own login at the gateway, and remove what would keep the ports.
+
+    That is a model server that was started without the gateway, or a gateway that is not chosen any more.
+    """
+    if config.gateway:
+        config.gateway.login()  # which makes it
+    found = service_containers(config, "serving" if config.gateway else "gateway")
+    if left := [each["Id"] for each in found if each["HostConfig"]["PortBindings"]]:
+        run(["docker", "rm", "--force", *left])
 
 
 def _trust(config: Config) -> None:
@@ -271,9 +284,9 @@ def down(config: Config, *, volumes: bool) -> None:
     if error is None and _is_there(config):
         check_owner(config)
         # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
-        watching = [found["Id"] for found in service_containers(config, "watch")]
+        others = [found["Id"] for name in ("watch", "gateway") for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
-        run(["docker", "rm", "--force", *watching, trial_name(config), answering_name(config)])
+        run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")

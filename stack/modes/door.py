@@ -1,11 +1,18 @@
 """The gateway with Docker, as its clients on this machine need it."""
 
+import http
+import http.client
+import ssl
+
 from stack.config import Config
 from stack.errors import StackError
-from stack.gateway import Gateway
+from stack.gateway import Gateway, token
 from stack.modes.engine import run
 from stack.modes.processes import Process
+from stack.wait import wait_until
 
+# Caddy looks for users once a second.
+_SEEN_WITHIN = 10
 # Where Caddy keeps its own authority, in its storage.
 ROOT = "pki/authorities/local/root.crt"
 
@@ -18,9 +25,28 @@ def trust(config: Config) -> None:
 
     """
     gateway = config.gateway
-    if gateway is None or config.container_url or gateway.authority.exists():
+    if gateway is None or config.container_url:
         return
-    renew_trust(config, gateway)
+    if not gateway.authority.exists():
+        renew_trust(config, gateway)
+    if not gateway.has_login:
+        gateway.login()
+        wait_until(lambda: _not_let_in(config, gateway), timeout=_SEEN_WITHIN)
+
+
+def _not_let_in(config: Config, gateway: Gateway) -> str | None:
+    """Ask the gateway once as the stack's own user; return None if it lets that in, else the reason."""
+    context = ssl.create_default_context(cafile=str(gateway.authority))
+    connection = http.client.HTTPSConnection("localhost", config.serving_port, timeout=5, context=context)
+    login = {"Authorization": f"Bearer {token(*gateway.login())}"}
+    try:
+        connection.request("GET", "/version", headers=login)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"the gateway: {error}"
+    finally:
+        connection.close()
+    return f"the gateway answers with status {status}" if status == http.HTTPStatus.UNAUTHORIZED else None
 
 
 def renew_trust(config: Config, gateway: Gateway) -> None:
@@ -32,5 +58,6 @@ def renew_trust(config: Config, gateway: Gateway) -> None:
     copied = run(["docker", "cp", f"{config.project}-gateway-1:/data/{ROOT}", str(gateway.authority)])
     if copied.returncode != 0:
         raise StackError(
-            f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run ./scripts/up"
+            f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run"
+            " ./scripts/up"
         )

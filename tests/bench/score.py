@@ -25,7 +25,7 @@ from tests.bench.prepare import say
 from tests.bench.program import named, parse_runs, status_of, turned
 from tests.bench.score_report import Measured, Run, report
 from tests.bench.score_services import Place, cluster, spark_here, spark_versions
-from tests.bench.score_ways import BODY_ROWS, HTTP, PANDAS, WAYS, Way
+from tests.bench.score_ways import BODY_ROWS, DOCUMENTED, HTTP, PANDAS, WAYS, Way
 from tests.bench.startup import ENVIRONMENTS
 from tests.conftest import two_free_ports
 from tests.e2e.stacks import Stack, new_stack, running
@@ -137,11 +137,9 @@ def compare(arguments: argparse.Namespace) -> None:
     print(f"- {arguments.rows:,} rows, Parquet to Parquet; {packages}")
     print("\n".join(notes))
     print(f"- start: the whole command, for {SMALL:,} rows")
-    if HTTP in ways:
+    if not {HTTP, DOCUMENTED}.isdisjoint(ways):
         rows = arguments.rows // HTTP.part
-        print(
-            f"- {HTTP.title}: {rows:,} rows, {BODY_ROWS:,} a request; the other rows as these, without start"
-        )
+        print(f"- HTTP: {rows:,} rows, {BODY_ROWS:,} a request; the other rows as these, without start")
     print(f"- medians (min to max) of {len(runs)} runs; the answers of all are equal\n")
     print("\n".join(report(runs)))
 

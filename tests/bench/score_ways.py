@@ -61,10 +61,20 @@ TWO = Way(
 )
 HTTP = Way(
     "http",
-    f"HTTP, {CLIENTS} clients",
+    f"HTTP, {CLIENTS} clients in C",
     command=lambda place, source, output: [
         *(*_program("over_http"), f"127.0.0.1:{place.port}", str(source), str(output)),
         *(str(BODY_ROWS), str(CLIENTS)),
+    ],
+    service=server,
+    part=5,
+)
+DOCUMENTED = Way(
+    "http-documented",
+    "HTTP, as MLflow documents it",
+    command=lambda place, source, output: [
+        *(*_program("over_http_documented"), f"127.0.0.1:{place.port}", str(source), str(output)),
+        str(BODY_ROWS),
     ],
     service=server,
     part=5,
@@ -93,4 +103,4 @@ SHIPPED = Way(
     command=lambda place, source, output: _score(source, output, f"--master={place.master}"),
     service=cluster,
 )
-WAYS = (PANDAS, ONE, TWO, HTTP, UDF, SPARK, SHIPPED)
+WAYS = (PANDAS, ONE, TWO, HTTP, DOCUMENTED, UDF, SPARK, SHIPPED)
