@@ -19,6 +19,8 @@ OVERLAY = "compose/gateway.yml"
 ROLES = ("predict", "train", "admin", "metrics")
 OWN_USER = "stack"
 """By this one, the commands of whoever has started the stack log in."""
+# The Caddyfile, the tracking server and the model server name it, too.
+_SHOWN = "X-Gateway-Secret"
 _LOOPBACK = "127.0.0.1"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -74,6 +76,21 @@ class Gateway:
     @property
     def _secret(self) -> Path:
         return self.directory / "login"
+
+    def secret(self) -> str:
+        """Return what shows the servers that the gateway asks, where they are local processes.
+
+        It is made at the first call.
+        """
+        file = self.home / "secret"
+        if not file.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            _write(file, secrets.token_urlsafe(32), 0o600)
+        return file.read_text()
+
+    def headers(self) -> dict[str, str]:
+        """Return what lets one in at a server itself; nothing where it is no local process."""
+        return {_SHOWN: self.secret()} if (self.home / "secret").exists() else {}
 
     def credentials(self) -> dict[str, str]:
         """Return by what MLflow's client logs in as the stack's own user."""
