@@ -26,10 +26,11 @@ class Load:
     rate: float
 
 
-def http_request(path: str, body: bytes) -> bytes:
+def http_request(path: str, body: bytes, token: str = "") -> bytes:
     """Return the bytes of a POST of JSON; HTTP/1.1 keeps the connection open."""
+    login = f"Authorization: Bearer {token}\r\n" if token else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {_HOST}\r\nAccept: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {_HOST}\r\nAccept: application/json\r\n{login}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
