@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stack.errors import StackError
 from stack.gateway import OVERLAY, Gateway, token
@@ -55,9 +56,9 @@ def soak(mode: str, home: Path, arguments: argparse.Namespace) -> Soak:
         stack.up()
         versions = Versions(stack)
         versions.train_failing()
-        way_in = (
-            {"auth": stack.gateway.login(), "verify": str(stack.gateway.authority)} if stack.gateway else {}
-        )
+        way_in: dict[str, Any] = {}
+        if stack.gateway:
+            way_in = {"auth": stack.gateway.login(), "verify": str(stack.gateway.authority)}
         steps = Steps(stack, versions, partial(served, **way_in))
         asking = Job(stack.ports[1], questions(stack.model), kept=arguments.clients, fresh=arguments.clients)
         if stack.gateway:

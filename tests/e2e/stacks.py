@@ -207,12 +207,12 @@ class Stack:
             running = docker(
                 "ps", "--all", "--no-trunc", "--format={{.Names}}", f"--filter=name=^{project}-"
             ).split()
-            assert {name for name in running if name.startswith(f"{project}-serving")} == {
-                f"{project}-serving-1"
-            }
+            # Behind a gateway, each new one is started beside the old one, and has the next number.
+            [serving] = [name for name in running if name.startswith(f"{project}-serving")]
+            assert self.gateway or serving == f"{project}-serving-1"
             assert not [name for name in running if "trial" in name or "deploying" in name]
             image, identity = docker(
-                "container", "inspect", "--format={{.Config.Image}} {{.Image}}", f"{project}-serving-1"
+                "container", "inspect", "--format={{.Config.Image}} {{.Image}}", serving
             ).split()
             assert (image, identity) == (f"{project}/{model}:{champion}", tags["image_id"])
         else:
