@@ -21,7 +21,7 @@ MARKER = ".pyfunc-stack"
 _DATABASE = ("mlflow.db", "mlflow.db-journal", "mlflow.db.new", "mlflow.db.new-journal")
 _OLD_DATABASES = "mlflow.db.old-*"  # kept by migrations
 _DATA = (*_DATABASE, "artifacts", "models", "logs", "run", "gateway", MARKER)
-# What may be there before the first `up`: the gateway's users, and what `down --volumes` leaves.
+# What may be there before the first `up`: of a gateway in Docker, and what `down --volumes` leaves.
 _BEFORE = {"gateway", "caddy", "environments", "spark"}
 
 

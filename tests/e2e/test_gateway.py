@@ -39,7 +39,9 @@ def guarded_stack(mode: str, directories: pytest.TempPathFactory) -> Stack:
     (checkout / ".venv").symlink_to(CHECKOUT / ".venv")
     (checkout / ".env").write_text(f"COMPOSE_FILE=docker-compose.yml:{OVERLAY}\nGATEWAY_HOST={HOST}\n")
     stack = new_stack(mode, directories.mktemp("guarded"), checkout)
-    return replace(stack, gateway=Gateway(Path(stack.settings["STACK_HOME"]) / "gateway", HOST))
+    return replace(
+        stack, gateway=Gateway(checkout / "gateway", Path(stack.settings["STACK_HOME"]) / "gateway", HOST)
+    )
 
 
 @contextmanager
@@ -203,8 +205,8 @@ def test_the_servers_themselves_answer_the_gateway_only(guarded: Stack) -> None:
     for url in (tracking, serving, own):
         assert requests.get(f"{url}/health", timeout=30).status_code == 200
     assert requests.post(f"{serving}/invocations", guarded.model.request, timeout=30).status_code == 403
-    for file in ("secret", "login"):
-        assert (guarded.gateway.home / file).stat().st_mode & 0o777 == 0o600
+    for file in (guarded.gateway.home / "secret", guarded.gateway.directory / "login"):
+        assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_scripts_work_as_without_a_gateway(guarded: Stack, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A real Caddy with the gateway's Caddyfile, before a server that tells what it was asked."""
 
+import atexit
 import http.client
 import json
 import os
@@ -7,18 +8,20 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
+import tempfile
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from stack.config import CHECKOUT
 from stack.gateway import Gateway
+from stack.modes import native_gateway
 from stack.wait import wait_until
 from tests.conftest import two_free_ports
 
@@ -97,11 +100,12 @@ def ask(
     return answer.status, answer.read().decode(), {k.lower(): v for k, v in answer.getheaders()}
 
 
+@cache
 def find_caddy() -> str:
-    """Return the program: that of the tests' own packages, else one on PATH."""
-    found = shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert found, "there is no caddy; ./scripts/test installs it"
-    return found
+    """Return the program as the stack without Docker finds it: on PATH, or installed for these tests."""
+    directory = tempfile.mkdtemp(prefix="test-caddy-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return native_gateway.prepare(Path(directory))
 
 
 @contextmanager
@@ -120,6 +124,7 @@ def running_gateway(directory: Path) -> Iterator[Door]:
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": "127.0.0.1",
         "GATEWAY_STORAGE": storage,
+        "XDG_DATA_HOME": storage,
         "GATEWAY_USERS": gateway.users,
         "GATEWAY_SECRET": "between-us",
         "TRACKING_PORT": tracking,

@@ -23,12 +23,13 @@ from stack.modes.native_gateway import behind, check_running, choose_ports, vari
 from stack.modes.parts import Parts
 from stack.modes.preflight import check_machine, delete_data, prepare_home
 from stack.modes.processes import part_environment
+from tests.unit.gateways import find_caddy
 from tests.unit.test_native import FOREVER
 
 
 @pytest.fixture(scope="session")
-def caddy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return native_gateway.prepare(tmp_path_factory.mktemp("caddy"))
+def caddy() -> str:
+    return find_caddy()
 
 
 @pytest.fixture
@@ -40,7 +41,8 @@ def config(tmp_path: Path, free_ports: tuple[int, int]) -> Config:
         "TRACKING_PORT": str(tracking),
         "SERVING_PORT": str(serving),
     }
-    return load_config(settings, Path("/nonexistent/.env"))
+    found = load_config(settings, Path("/nonexistent/.env"))
+    return replace(found, gateway=replace(gateway_of(found), directory=tmp_path / "gateway"))
 
 
 @pytest.fixture
@@ -270,16 +272,16 @@ def test_an_address_of_another_machine_is_told_by_its_setting(config: Config) ->
         check_machine(elsewhere, is_serving=False)
 
 
-def test_users_may_be_let_in_before_the_first_start(config: Config) -> None:
-    gateway_of(config).add("ada", "predict")
-    gateway_of(config).login()
+def test_what_a_gateway_in_docker_has_left_keeps_no_stack_from_starting(config: Config) -> None:
+    gateway_of(config).authority.parent.mkdir(parents=True)
+    gateway_of(config).authority.touch()
     prepare_home(config)
     delete_data(config)
     assert not config.home.exists()
 
 
 def test_the_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "gateway")
+    gateway = Gateway(tmp_path, tmp_path / "gateway")
     assert gateway.headers() == {}
     secret = gateway.secret()
     assert len(secret) >= 43
