@@ -61,12 +61,12 @@ def up(config: Config, *, detach: bool) -> None:
         is_serving = parts.stop_left_over()
         native_gateway.choose_ports(config, is_serving=is_serving)
         check_machine(config, is_serving=is_serving)
-        caddy = native_gateway.prepare(config.home, on_wait) if config.gateway else ""
+        caddy = native_gateway.prepare(config.home, interruption.check) if config.gateway else ""
         try:
             if parts.has_tracking:
                 parts.start_tracking()
             if caddy:
-                parts.start_gateway(caddy)
+                _step(progress, "starting the gateway", lambda: parts.start_gateway(caddy))
             failed = _train_and_deploy(parts, progress, is_new=True)
             watched = parts.watch(parts.needed)
             # Nothing runs that is of use: the tracking server is elsewhere.
