@@ -68,6 +68,11 @@ class Gateway:
             _write(self._secret, self.add(OWN_USER, "admin"), 0o600)
         return OWN_USER, self._secret.read_text()
 
+    def reload(self) -> None:
+        """Let a gateway that runs load all anew, as it does when a user changes: a renewed certificate, too."""
+        name, secret = self.login()
+        self._keep(name, "admin", secret)
+
     @property
     def has_login(self) -> bool:
         """Whether the stack's own user has been made."""
@@ -104,9 +109,12 @@ class Gateway:
     def add(self, name: str, role: str) -> str:
         """Make a user, or give a user another secret and role; return the secret, which is kept nowhere."""
         secret = secrets.token_urlsafe(16)
+        self._keep(name, role, secret)
+        return secret
+
+    def _keep(self, name: str, role: str, secret: str) -> None:
         self.users.mkdir(parents=True, exist_ok=True)
         _write(self.users / name, f"import user {name} {role} {_hashed(secret)} {_begins(name)}\n", 0o644)
-        return secret
 
     def remove(self, name: str) -> None:
         """Let a user in no more; StackError if there is none of that name."""
