@@ -68,10 +68,12 @@ class Gateway:
             _write(self._secret, self.add(OWN_USER, "admin"), 0o600)
         return OWN_USER, self._secret.read_text()
 
-    def reload(self) -> None:
-        """Let a gateway that runs load all anew, as it does when a user changes: a renewed certificate, too."""
+    def renew(self) -> None:
+        """Let a gateway that runs load the user's own certificate, if that is new: by a change of a user."""
         name, secret = self.login()
-        self._keep(name, "admin", secret)
+        files = [file for file in (self.certificate, self.key) if file]
+        if any(file.stat().st_mtime > (self.users / name).stat().st_mtime for file in files):
+            self._keep(name, "admin", secret)
 
     @property
     def has_login(self) -> bool:

@@ -187,7 +187,7 @@ def _prepare_gateway(config: Config) -> None:
     That is a model server that was started without the gateway, or a gateway that is not chosen any more.
     """
     if config.gateway:
-        config.gateway.reload()
+        config.gateway.renew()
     found = service_containers(config, "serving" if config.gateway else "gateway")
     if left := [each["Id"] for each in found if each["HostConfig"]["PortBindings"]]:
         run(["docker", "rm", "--force", *left])

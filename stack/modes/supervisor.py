@@ -102,7 +102,7 @@ def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
     native_gateway.check_running(parts.config)
     if parts.config.gateway:
-        parts.config.gateway.reload()
+        parts.config.gateway.renew()
     if parts.has_tracking:
         if not parts.process("tracking").is_running():
             raise StackError(

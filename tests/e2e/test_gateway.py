@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from stack.gateway import OVERLAY, Gateway, token
 from stack.modes.processes import Process
 from stack.wait import wait_until
 from tests.e2e.conftest import copy_checkout
-from tests.e2e.stacks import CLASSES, Stack, native_processes, new_stack, running
+from tests.e2e.stacks import CLASSES, Stack, docker, native_processes, new_stack, running
 
 HOST = "models.example.com"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=5"
@@ -184,9 +186,12 @@ def test_a_user_counts_within_seconds_and_is_gone_within_seconds(guarded: Stack)
 
 
 def test_the_servers_themselves_answer_the_gateway_only(guarded: Stack) -> None:
-    if guarded.mode == "docker":
-        pytest.skip("their containers publish no port")
     assert guarded.gateway is not None
+    if guarded.mode == "docker":
+        published = {name: ports for name, ports in containers(guarded).items() if "->" in ports}
+        assert list(published) == [f"{guarded.settings['COMPOSE_PROJECT_NAME']}-gateway-1"]
+        assert set(re.findall(r"([\d.]+):\d+->", " ".join(published.values()))) == {"127.0.0.1"}
+        return
     tracking, serving = (
         f"http://127.0.0.1:{port}" for port in (guarded.gateway.home / "ports").read_text().split()
     )
@@ -233,6 +238,13 @@ def test_the_scripts_work_as_without_a_gateway(guarded: Stack, tmp_path: Path) -
     assert guarded.status()["agree"]
 
 
+def containers(stack: Stack) -> dict[str, str]:
+    """Return the containers of the stack that run, each with the ports that it publishes."""
+    only = f"--filter=label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+    listed = docker("ps", only, "--format={{.Names}}\t{{.Ports}}").splitlines()
+    return dict(line.partition("\t")[::2] for line in listed)
+
+
 def listening(pids: list[int]) -> set[str]:
     """Return the addresses, as /proc/net has them, at which these processes listen."""
     found = {}
@@ -251,26 +263,51 @@ def listening(pids: list[int]) -> set[str]:
 
 
 def test_nothing_listens_beyond_this_machine(guarded: Stack) -> None:
-    if guarded.mode == "docker":
-        pytest.skip("the engine listens")
-    assert listening(native_processes(guarded)) == {"0100007F"}
+    if (
+        guarded.mode == "native"
+    ):  # with Docker, test_the_servers_themselves_answer_the_gateway_only sees to it
+        assert listening(native_processes(guarded)) == {"0100007F"}
 
 
-def test_settings_without_the_gateway_do_not_touch_a_stack_that_has_one(guarded: Stack) -> None:
-    if guarded.mode == "docker":
-        pytest.skip("Compose changes what has changed")
-    without = replace(guarded, settings={**guarded.settings, "COMPOSE_FILE": "docker-compose.yml"})
-    for verb in (("up", "--native", "--detach"), ("deploy",)):
-        refused = without.script(*verb, check=False)
-        assert refused.returncode == 1
-        assert "was started with a gateway; run ./scripts/down" in refused.stderr
+def test_a_stack_that_runs_gets_a_gateway_or_loses_it_or_says_how(guarded: Stack) -> None:
+    checkout, chosen = guarded.checkout / ".env", (guarded.checkout / ".env").read_text()
+    without = replace(guarded, gateway=None)
+    checkout.write_text("")
+    try:
+        if guarded.mode == "native":
+            for verb in (("up", "--native", "--detach"), ("deploy",)):
+                refused = without.script(*verb, check=False)
+                assert refused.returncode == 1
+                assert "was started with a gateway; run ./scripts/down" in refused.stderr
+        else:
+            without.up()
+            without.assert_settled(
+                MlflowClient(without.tracking_url).get_model_version_by_alias("iris", "champion").version
+            )
+            assert not [name for name in containers(guarded) if "gateway" in name]
+    finally:
+        checkout.write_text(chosen)
     guarded.up()
+    guarded.assert_settled(guarded.aliases()["champion"])
     assert guarded.status()["agree"]
 
 
-def test_a_gateway_that_ends_stops_the_stack_with_a_message(guarded: Stack) -> None:
+def test_a_gateway_that_ends_is_started_again_or_stops_the_stack_with_a_message(guarded: Stack) -> None:
     if guarded.mode == "docker":
-        pytest.skip("the engine starts it again")
+        name = f"{guarded.settings['COMPOSE_PROJECT_NAME']}-gateway-1"
+        started = docker("container", "inspect", "--format={{.State.StartedAt}}", name)
+        subprocess.run(["docker", "exec", name, "sh", "-c", "kill 1"], check=False)
+        wait_until(
+            lambda: (
+                "the same"
+                if started == docker("container", "inspect", "--format={{.State.StartedAt}}", name)
+                else None
+            ),
+            timeout=30,
+        )
+        wait_until(lambda: _refused(guarded), timeout=30)
+        assert guarded.status()["agree"]
+        return
     home = Path(guarded.settings["STACK_HOME"])
     pid = Process(home, "gateway").pid()
     assert pid is not None
@@ -281,6 +318,13 @@ def test_a_gateway_that_ends_stops_the_stack_with_a_message(guarded: Stack) -> N
     assert native_processes(guarded) == []
     guarded.up()
     assert guarded.status()["agree"]
+
+
+def _refused(stack: Stack) -> str | None:
+    try:
+        return None if ask(stack, 1, "/health", None) == 200 else "not healthy"
+    except requests.ConnectionError as error:
+        return str(error)
 
 
 def test_down_leaves_no_process_and_up_the_same_users(guarded: Stack, secrets: dict[str, str]) -> None:
