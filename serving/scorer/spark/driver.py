@@ -59,7 +59,6 @@ class Driver:
             ScoringError: if it does not start.
 
         """
-        _silence()
         if not self._cluster.is_local:
             if os.pathsep in str(self._scratch):
                 raise ScoringError(
@@ -73,6 +72,7 @@ class Driver:
         self._thread.start()
 
     def _launch(self) -> Any:  # noqa: ANN401 - the services have no pyspark, so nothing checks its types
+        _silence()
         from pyspark.java_gateway import launch_gateway
 
         # Settings hold secrets, and all can see a command line. The JVM has read the file when it is up.
