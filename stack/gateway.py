@@ -1,6 +1,6 @@
 """The gateway's settings and users: the one door with TLS and logins, where .env chooses it.
 
-A user is a file, which the gateway reads again when it changes. Only a hash of the secret is in it.
+A user is a file. Only a hash of the secret is in it.
 """
 
 import base64
@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -64,36 +65,22 @@ class Gateway:
 
     def login(self) -> tuple[str, str]:
         """Return the name and the secret of the stack's own user, who is made at the first call."""
-        if not self.has_login:
-            _write(self._secret, self.add(OWN_USER, "admin"), 0o600)
-        return OWN_USER, self._secret.read_text()
-
-    def renew(self) -> None:
-        """Let a gateway that runs load the user's own certificate, if that is new: by a change of a user."""
-        name, secret = self.login()
-        files = [file for file in (self.certificate, self.key) if file]
-        if any(file.stat().st_mtime > (self.users / name).stat().st_mtime for file in files):
-            self._keep(name, "admin", secret)
+        secret = _once(self.directory / "login", 16)
+        if not self._file(OWN_USER).exists():
+            self._keep(OWN_USER, "admin", secret)
+        return OWN_USER, secret
 
     @property
     def has_login(self) -> bool:
         """Whether the stack's own user has been made."""
-        return self._secret.exists() and (self.users / OWN_USER).exists()
-
-    @property
-    def _secret(self) -> Path:
-        return self.directory / "login"
+        return (self.directory / "login").exists() and self._file(OWN_USER).exists()
 
     def secret(self) -> str:
         """Return what shows the servers that the gateway asks, where they are local processes.
 
         It is made at the first call.
         """
-        file = self.home / "secret"
-        if not file.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
-            _write(file, secrets.token_urlsafe(32), 0o600)
-        return file.read_text()
+        return _once(self.home / "secret", 32)
 
     def headers(self) -> dict[str, str]:
         """Return what lets one in at a server itself; nothing where it is no local process."""
@@ -116,20 +103,27 @@ class Gateway:
 
     def _keep(self, name: str, role: str, secret: str) -> None:
         self.users.mkdir(parents=True, exist_ok=True)
-        _write(self.users / name, f"import user {name} {role} {_hashed(secret)} {_begins(name)}\n", 0o644)
+        line = f"import user {name} {role} {_hashed(secret)} {_begins(name)}\n"
+        partial = _written(self._file(name), line, 0o644)
+        partial.rename(self._file(name))
 
     def remove(self, name: str) -> None:
         """Let a user in no more; StackError if there is none of that name."""
         try:
-            (self.users / name).unlink()
+            self._file(name).unlink()
         except FileNotFoundError:
             raise StackError(f"there is no user {name}; see ./scripts/user list") from None
+        except OSError as error:
+            raise _can_not_write(self._file(name), error) from error
 
     def listed(self) -> list[User]:
         """Return all users but the stack's own, by name."""
-        files = sorted(file for file in self.users.glob("[!.]*") if file.name != OWN_USER)
-        words = (file.read_text().split() for file in files)
+        files = (file for file in self.users.glob("*.caddy") if file.is_file() and file.stem != OWN_USER)
+        words = (file.read_text().split() for file in sorted(files))
         return [User(name, role) for _, _, name, role, *_ in words]
+
+    def _file(self, name: str) -> Path:
+        return self.users / f"{name}.caddy"
 
 
 def token(name: str, secret: str) -> str:
@@ -219,15 +213,33 @@ def _begins(name: str) -> str:
     return "".join(letters).replace("+", r"\+") + last
 
 
-def _write(file: Path, text: str, mode: int) -> None:
-    """Write a file that appears whole, from outside of the users' directory, which a gateway may read now."""
-    partial = file.parent.parent / f".{file.name}.{os.getpid()}"
+def _once(file: Path, length: int) -> str:
+    """Return the random text in a file that only its owner can read; whoever comes first makes it."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = _written(file, secrets.token_urlsafe(length), 0o600)
+        with suppress(FileExistsError):
+            file.hardlink_to(partial)
+        partial.unlink()
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as new:  # noqa: PTH123
-            new.write(text)
-        partial.chmod(mode)
-        partial.rename(file)
+        return file.read_text()
     except OSError as error:
         raise StackError(
-            f"can't write {file} ({error.strerror}); let this user write to its directory"
+            f"can't read {file} ({error.strerror}); run this as the user who has started the stack"
         ) from error
+
+
+def _written(file: Path, text: str, mode: int) -> Path:
+    """Write a text beside the directory of users, for a file that is to appear whole; return where."""
+    partial = file.parent.parent / f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as new:  # noqa: PTH123
+            new.write(text)
+        partial.chmod(mode)
+    except OSError as error:
+        raise _can_not_write(file, error) from error
+    return partial
+
+
+def _can_not_write(file: Path, error: OSError) -> StackError:
+    return StackError(f"can't write {file} ({error.strerror}); let this user write to its directory")

@@ -3,6 +3,7 @@
 from stack.config import Config
 from stack.errors import StackError
 from stack.gateway import OVERLAY, Gateway, check_name, token
+from stack.modes import door, native_gateway
 
 
 def add(config: Config, name: str, role: str) -> None:
@@ -10,6 +11,7 @@ def add(config: Config, name: str, role: str) -> None:
     gateway = _gateway(config)
     check_name(name)
     secret = gateway.add(name, role)
+    _tell(config)
     print(f"{name} may log in as {role}; this secret is shown once:")
     print(f"    secret  {secret}")
     print(f"    token   {token(name, secret)}")
@@ -20,6 +22,7 @@ def remove(config: Config, name: str) -> None:
     gateway = _gateway(config)
     check_name(name)
     gateway.remove(name)
+    _tell(config)
     print(f"{name} may not log in any more")
 
 
@@ -30,6 +33,12 @@ def listed(config: Config) -> None:
         print(f"{user.name:20} {user.role}")
     if not users:
         print("there is no user yet; run: ./scripts/user add NAME")
+
+
+def _tell(config: Config) -> None:
+    """Let a gateway that runs know; one that starts later reads the users then."""
+    if not native_gateway.reload(config):
+        door.reload(config)
 
 
 def _gateway(config: Config) -> Gateway:

@@ -13,7 +13,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
-from stack.modes.door import renew_trust
+from stack.modes.door import reload, renew_trust
 from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
@@ -187,7 +187,7 @@ def _prepare_gateway(config: Config) -> None:
     That is a model server that was started without the gateway, or a gateway that is not chosen any more.
     """
     if config.gateway:
-        config.gateway.renew()
+        config.gateway.login()
     found = service_containers(config, "serving" if config.gateway else "gateway")
     if left := [each["Id"] for each in found if each["HostConfig"]["PortBindings"]]:
         run(["docker", "rm", "--force", *left])
@@ -196,6 +196,8 @@ def _prepare_gateway(config: Config) -> None:
 def _trust(config: Config) -> None:
     if config.gateway:
         renew_trust(config, config.gateway)
+        if config.gateway.certificate:  # it may have been renewed
+            reload(config)
 
 
 def _stop(config: Config) -> None:

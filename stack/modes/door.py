@@ -1,24 +1,19 @@
-"""The gateway with Docker, as its clients on this machine need it."""
+"""The gateway, as its clients on this machine need it, and with Docker as its users do."""
 
-import http
-import http.client
-import ssl
+import subprocess
 
 from stack.config import Config
 from stack.errors import StackError
-from stack.gateway import Gateway, token
+from stack.gateway import Gateway
 from stack.modes.engine import run
 from stack.modes.processes import Process
-from stack.wait import wait_until
 
-# Caddy looks for users once a second.
-_SEEN_WITHIN = 10
 # Where Caddy keeps its own authority, in its storage.
 ROOT = "pki/authorities/local/root.crt"
 
 
 def trust(config: Config) -> None:
-    """Put the certificate of the gateway's authority where its clients look for it, if it is not there.
+    """See to it that this machine's clients have the certificate of the gateway's authority, and a login.
 
     Raises:
         StackError: if no gateway has made one yet.
@@ -29,24 +24,9 @@ def trust(config: Config) -> None:
         return
     if not gateway.authority.exists():
         renew_trust(config, gateway)
-    if not gateway.has_login:
+    if not gateway.has_login:  # it was started by `docker compose up`
         gateway.login()
-        wait_until(lambda: _not_let_in(config, gateway), timeout=_SEEN_WITHIN)
-
-
-def _not_let_in(config: Config, gateway: Gateway) -> str | None:
-    """Ask the gateway once as the stack's own user; return None if it lets that in, else the reason."""
-    context = ssl.create_default_context(cafile=str(gateway.authority))
-    connection = http.client.HTTPSConnection("localhost", config.serving_port, timeout=5, context=context)
-    login = {"Authorization": f"Bearer {token(*gateway.login())}"}
-    try:
-        connection.request("GET", "/version", headers=login)
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"the gateway: {error}"
-    finally:
-        connection.close()
-    return f"the gateway answers with status {status}" if status == http.HTTPStatus.UNAUTHORIZED else None
+        reload(config)
 
 
 def renew_trust(config: Config, gateway: Gateway) -> None:
@@ -55,9 +35,44 @@ def renew_trust(config: Config, gateway: Gateway) -> None:
     if Process(config.home, "gateway").is_running():
         gateway.authority.write_bytes((gateway.home / "caddy" / ROOT).read_bytes())
         return
-    copied = run(["docker", "cp", f"{config.project}-gateway-1:/data/{ROOT}", str(gateway.authority)])
+    copied = run(["docker", "cp", f"{_container(config)}:/data/{ROOT}", str(gateway.authority)])
     if copied.returncode != 0:
         raise StackError(
             f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run"
             " ./scripts/up"
+        )
+    gateway.authority.chmod(0o644)
+
+
+def _container(config: Config) -> str:
+    return f"{config.project}-gateway-1"
+
+
+def reload(config: Config) -> bool:
+    """Let a gateway that runs with Docker read its users and certificates again; return whether one runs.
+
+    Raises:
+        StackError: if it goes on with those that it has.
+
+    """
+    running = run(["docker", "container", "inspect", "--format={{.State.Running}}", _container(config)])
+    if running.stdout.strip() != "true":
+        return False
+    command = reload_command("caddy", "/etc/caddy/Caddyfile", "unix//data/admin.sock")
+    check_reload(run(["docker", "exec", _container(config), *command]))
+    return True
+
+
+def reload_command(caddy: str, file: str, admin: str) -> list[str]:
+    """Build the command line that lets a gateway load all anew, its certificates too."""
+    return [caddy, "reload", "--force", f"--config={file}", f"--address={admin}"]
+
+
+def check_reload(told: "subprocess.CompletedProcess[str]") -> None:
+    """Raise StackError if Caddy has refused that."""
+    if told.returncode != 0:
+        last = told.stderr.strip().rpartition("\n")[2]
+        raise StackError(
+            f"the gateway goes on with the users that it had: Caddy says: {last}; correct or remove that file"
+            " in gateway/users, then run this again"
         )

@@ -6,6 +6,7 @@ and a server that is started later find them.
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -21,7 +22,7 @@ from stack.errors import StackError
 from stack.gateway import Gateway
 from stack.modes.aside import Aside
 from stack.modes.build_error import caddy_error
-from stack.modes.door import ROOT, renew_trust
+from stack.modes.door import ROOT, check_reload, reload_command, renew_trust
 from stack.modes.processes import Process, failure, part_environment
 from stack.wait import wait_until
 
@@ -29,6 +30,8 @@ NAME = "gateway"
 _CADDY = Aside("Caddy", "gateway", "a few seconds; it fetches 18 MB", caddy_error)
 _OLDEST = (2, 11)
 _CADDYFILE = CHECKOUT / "gateway" / "Caddyfile"
+# From the state directory on: a socket's whole path might be too long.
+_ADMIN = "unix/gateway/caddy/admin.sock"
 _UP_WITHIN = 30  # seconds
 
 
@@ -119,8 +122,8 @@ def _release(caddy: str) -> tuple[int, ...]:
 
 
 def start_command(caddy: str) -> list[str]:
-    """Build its command line; it watches the files of the users, which the Caddyfile imports."""
-    return [caddy, "run", "--watch", "--config", str(_CADDYFILE)]
+    """Build its command line."""
+    return [caddy, "run", "--config", str(_CADDYFILE)]
 
 
 def variables(config: Config, gateway: Gateway) -> dict[str, str]:
@@ -130,6 +133,7 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
     return {
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": _bind(gateway.bind),
+        "GATEWAY_ADMIN": _ADMIN,
         "GATEWAY_STORAGE": storage,
         "GATEWAY_USERS": str(gateway.users),
         "GATEWAY_SECRET": inner.secret,
@@ -172,6 +176,7 @@ def start(config: Config, caddy: str, environ: Mapping[str, str], on_wait: Calla
     if gateway is None:
         return
     gateway.login()
+    (gateway.home / "caddy").mkdir(parents=True, exist_ok=True)
     process = Process(config.home, NAME)
     environment = part_environment(environ, **variables(config, gateway))
     process.start(start_command(caddy), environment, config.home, note=_digest(config, gateway))
@@ -184,6 +189,22 @@ def start(config: Config, caddy: str, environ: Mapping[str, str], on_wait: Calla
             raise StackError(f"the gateway fails to start: Caddy says: {why}") from error
         raise failure(process, f"fails to start: {error}") from error
     renew_trust(config, gateway)
+
+
+def reload(config: Config) -> bool:
+    """Let a gateway that runs read its users and certificates again; return whether one runs.
+
+    Raises:
+        StackError: if it goes on with those that it has.
+
+    """
+    if config.gateway is None or not Process(config.home, NAME).is_running():
+        return False
+    command = reload_command(prepare(config.home), str(_CADDYFILE), _ADMIN)
+    environment = part_environment(os.environ, **variables(config, config.gateway))
+    told = subprocess.run(command, env=environment, cwd=config.home, capture_output=True, text=True)
+    check_reload(told)
+    return True
 
 
 def _refused(caddy: str, environment: Mapping[str, str]) -> str:

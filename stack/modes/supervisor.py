@@ -101,8 +101,8 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
     native_gateway.check_running(parts.config)
-    if parts.config.gateway:
-        parts.config.gateway.renew()
+    if parts.config.gateway and parts.config.gateway.certificate:  # it may have been renewed
+        native_gateway.reload(parts.config)
     if parts.has_tracking:
         if not parts.process("tracking").is_running():
             raise StackError(

@@ -22,8 +22,11 @@ from typing import Any
 from stack.config import CHECKOUT
 from stack.gateway import Gateway
 from stack.modes import native_gateway
+from stack.modes.door import check_reload, reload_command
 from stack.wait import wait_until
 from tests.conftest import two_free_ports
+
+_CADDYFILE, _ADMIN = CHECKOUT / "gateway" / "Caddyfile", "unix/admin.sock"
 
 
 class _Teller(BaseHTTPRequestHandler):
@@ -54,6 +57,22 @@ class Door:
     tracking: int
     serving: int
     log: Path
+    caddy: str
+    environment: dict[str, str]
+
+    def add(self, name: str, role: str) -> str:
+        """Let a user in, as ./scripts/user does; return what logs in."""
+        login = f"{name}:{self.gateway.add(name, role)}"
+        self.reload()
+        return login
+
+    def reload(self) -> None:
+        """Let it read the users again."""
+        command = reload_command(self.caddy, str(_CADDYFILE), _ADMIN)
+        told = subprocess.run(
+            command, env=self.environment, cwd=self.log.parent, capture_output=True, text=True
+        )
+        check_reload(told)
 
     def ask(
         self,
@@ -120,11 +139,11 @@ def running_gateway(directory: Path) -> Iterator[Door]:
     gateway.users.mkdir(parents=True)
     gateway.home.mkdir()
     storage, log = directory / "caddy", directory / "log"
-    environment: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": "127.0.0.1",
+        "GATEWAY_ADMIN": _ADMIN,
         "GATEWAY_STORAGE": storage,
-        "XDG_DATA_HOME": storage,
         "GATEWAY_USERS": gateway.users,
         "GATEWAY_SECRET": "between-us",
         "TRACKING_PORT": tracking,
@@ -136,19 +155,20 @@ def running_gateway(directory: Path) -> Iterator[Door]:
         "ACME_EMAIL": "",
         "TLS_CERTIFICATE": "",
         "TLS_KEY": "",
+        "PATH": os.environ["PATH"],
+        "HOME": directory,
+        "XDG_DATA_HOME": storage,
     }
+    environment = {name: str(value) for name, value in settings.items()}
     with log.open("wb") as output:
-        caddy = subprocess.Popen(
-            [find_caddy(), "run", "--watch", "--config", str(CHECKOUT / "gateway" / "Caddyfile")],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(directory),
-                **{name: str(value) for name, value in environment.items()},
-            },
+        process = subprocess.Popen(
+            [find_caddy(), "run", "--config", str(_CADDYFILE)],
+            env=environment,
+            cwd=directory,
             stdout=output,
             stderr=output,
         )
-    door = Door(gateway, tracking, serving, log)
+    door = Door(gateway, tracking, serving, log, find_caddy(), environment)
     try:
         root = storage / "pki/authorities/local/root.crt"
         wait_until(lambda: None if root.exists() else "no certificate", timeout=30)
@@ -160,10 +180,10 @@ def running_gateway(directory: Path) -> Iterator[Door]:
             except OSError as error:
                 return str(error)
 
-        wait_until(not_up, timeout=30, alive=lambda: caddy.poll() is None)
+        wait_until(not_up, timeout=30, alive=lambda: process.poll() is None)
         yield door
     finally:
-        caddy.terminate()
-        caddy.wait()
+        process.terminate()
+        process.wait()
         server.shutdown()
         server.server_close()
