@@ -95,8 +95,7 @@ class Config:
         """What a client of the tracking server on this machine logs in with."""
         if self.gateway is None or not self.is_guarded or self.elsewhere:
             return self.login
-        is_given = not self.login.keys().isdisjoint(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN"))
-        return {**self.gateway.trust(), **({} if is_given else self.gateway.credentials()), **self.login}
+        return {**self.gateway.trust(), **self.gateway.credentials()}  # the shell's are for other servers
 
     @property
     def tracking_setting(self) -> str:
@@ -209,6 +208,11 @@ def load_config(
         check_tracking(values, project, own, CHECKOUT)
     url = tracking_url(values, own)
     is_elsewhere = "TRACKING_STACK" in values or url != own.url
+    if gateway and is_elsewhere and "CONTAINER_URL" not in values:
+        raise StackError(
+            "compose/gateway.yml guards this stack's own tracking server, and the settings name another,"
+            f" {url}; remove one of the two from .env"
+        )
     if container_url := values.get("CONTAINER_URL"):  # a container reaches each server by another address
         elsewhere = values.get("TRACKING_ELSEWHERE", "")
     else:

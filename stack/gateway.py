@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from stack.errors import StackError
@@ -22,7 +21,7 @@ OWN_USER = "stack"
 """By this one, the commands of whoever has started the stack log in."""
 # The Caddyfile, the tracking server and the model server name it, too.
 _SHOWN = "X-Gateway-Secret"
-_LOOPBACK = "127.0.0.1"
+_LOOPBACK, _EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - only with logins
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -148,18 +147,17 @@ def find_gateway(values: Mapping[str, str], checkout: Path, home: Path) -> Gatew
                 f" COMPOSE_FILE=docker-compose.yml:{OVERLAY}, or remove BIND_ADDRESS"
             )
         return None
-    try:
-        ip_address(bind)
-    except ValueError:
+    if bind not in (_LOOPBACK, _EVERYWHERE):
+        # This machine's own clients ask at the first, so the gateway must listen there in any case.
         raise StackError(
-            f"BIND_ADDRESS is no address of this machine: expected one such as 0.0.0.0, found {bind!r};"
-            " change it"
-        ) from None
-    host = values.get("GATEWAY_HOST", "gateway").lower()
-    if not _HOST.fullmatch(host) or host == "localhost":
+            f"BIND_ADDRESS must be {_LOOPBACK}, for this machine only, or {_EVERYWHERE}, for all that reach"
+            f" it, found {bind!r}; change it, and let a firewall keep others out"
+        )
+    host = values.get("GATEWAY_HOST", "gateway")
+    if not _HOST.fullmatch(host) or host in ("localhost", _LOOPBACK):
         raise StackError(
-            f"GATEWAY_HOST is no name of this machine in the network: expected one such as"
-            f" models.example.com, found {host!r}; change it"
+            "GATEWAY_HOST is no name of this machine in the network: expected one in lower-case letters, such"
+            f" as models.example.com, found {host!r}; change it"
         )
     own = {name: checkout / values[name] for name in ("TLS_CERTIFICATE", "TLS_KEY") if name in values}
     email = values.get("ACME_EMAIL", "")
@@ -169,7 +167,7 @@ def find_gateway(values: Mapping[str, str], checkout: Path, home: Path) -> Gatew
             " both of the first, or only the other, or none"
         )
     for name, file in own.items():
-        if not file.is_file():
+        if not file.is_file() and "CONTAINER_URL" not in values:  # it is another machine's, for a container
             raise StackError(f"{name} names no file: found nothing at {file}; correct or remove it")
     directory = checkout / "gateway"
     return Gateway(

@@ -39,6 +39,11 @@ def infer(*arguments: str) -> None:
 
 def _become(config: Config, arguments: list[str]) -> None:
     # What is empty is not set; to MLflow's client, an empty path of a certificate would mean to check none.
-    given = {name: value for name, value in os.environ.items() if value or name not in CLIENT_SETTINGS}
+    # At the gateway, those of the shell do not count.
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in CLIENT_SETTINGS or (value and not config.gateway)
+    }
     environment = {**given, **config.trainer_environment()}
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606 - no shell wanted

@@ -76,7 +76,8 @@ def let_in_gateway(environ: MutableMapping[str, str]) -> None:
     What the user's tracking.env sets of both counts, too.
     """
     environ[HOSTS] = allowed_hosts(environ.get(HOSTS, ""), environ.get("GATEWAY_HOST", ""))
-    origins = [environ.get(ORIGINS, ""), environ.get("GATEWAY_ORIGIN", "")]
+    origin = environ.get("GATEWAY_ORIGIN", "").removesuffix(":443")  # as browsers write it
+    origins = [environ.get(ORIGINS, ""), origin]
     if any(origins):
         environ[ORIGINS] = ",".join(filter(None, origins))
 

@@ -65,8 +65,11 @@ def check_own_certificate(certificate: Path, key: Path, host: str, now: datetime
         )
     if found.public_key() != public:
         return fix(f"TLS_KEY {key} is not the key of {certificate}; give the one that belongs to it")
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    known = names.get_values_for_type(x509.DNSName)
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return fix(f"TLS_CERTIFICATE names no host, and clients want {host}; give one with a SAN")
+    known = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
     if host not in known and f"*.{host.partition('.')[2]}" not in known:
         return fix(f"TLS_CERTIFICATE is for {', '.join(known)}, not for GATEWAY_HOST, {host}; change one")
     left = found.not_valid_after_utc - now

@@ -13,7 +13,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
-from stack.modes.door import reload, renew_trust
+from stack.modes.door import check_up
 from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
@@ -195,9 +195,7 @@ def _prepare_gateway(config: Config) -> None:
 
 def _trust(config: Config) -> None:
     if config.gateway:
-        renew_trust(config, config.gateway)
-        if config.gateway.certificate:  # it may have been renewed
-            reload(config)
+        check_up(config, config.gateway)
 
 
 def _stop(config: Config) -> None:
@@ -290,6 +288,8 @@ def down(config: Config, *, volumes: bool) -> None:
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
+        if volumes and config.gateway:  # the next one has another authority
+            config.gateway.authority.unlink(missing_ok=True)
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
         # Compose leaves the network that serving had before SERVING_NETWORK was changed.

@@ -339,7 +339,7 @@ class Docker:
         self._remove(trial_name(self.config))
         self._remove(answering_name(self.config))
         if self.starts_beside and len(servers := self._servers()) > 1:
-            kept = next((found for found in servers if not_healthy(_url_of(found)) is None), servers[-1])
+            kept = next((found for found in servers if _is_healthy(found)), servers[-1])
             _remove([found for found in servers if found is not kept])
 
     def image_id(self, version: str) -> str:
@@ -376,7 +376,7 @@ class Docker:
         """Serve the version's image as the Compose service `serving`, in place of what is served now."""
         old, command = [], start_command(self.config, "--force-recreate")
         if self.starts_beside:
-            old = [found for found in self._servers() if not_healthy(_url_of(found)) is None]
+            old = [found for found in self._servers() if _is_healthy(found)]
             _remove([found for found in self._servers() if found not in old])
             command = start_command(self.config, "--no-recreate", count=len(old) + 1)
         try:
@@ -484,6 +484,11 @@ class Docker:
         if not containers:
             return Service(name, False, "not there", None)
         state = containers[-1]["State"]
+        if name == "serving" and len(containers) > 1:  # a deployment replaces it, or was killed
+            running = [found for found in containers if found["State"]["Running"]]
+            if len(running) > 1:
+                return Service(name, False, "twice up; run ./scripts/deploy", None)
+            state = (running or containers)[-1]["State"]
         if state["Status"] == "created":
             return Service(name, False, "not started", None)
         if not state["Running"] or state["Restarting"]:
@@ -563,6 +568,12 @@ def _has_settings(container: dict[str, Any], config: Config) -> bool:
         and [binding["HostPort"] for binding in published] == ports
         and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )
+
+
+def _is_healthy(container: dict[str, Any]) -> bool:
+    """Whether a model server answers, or the engine says so: not every machine reaches its address."""
+    told = container["State"].get("Health", {}).get("Status")
+    return told == "healthy" or not_healthy(_url_of(container)) is None
 
 
 def _url_of(container: dict[str, Any]) -> str:

@@ -1,13 +1,18 @@
 """The gateway, as its clients on this machine need it, and with Docker as its users do."""
 
+import socket
+import ssl
 import subprocess
+from pathlib import Path
 
 from stack.config import Config
 from stack.errors import StackError
 from stack.gateway import Gateway
-from stack.modes.engine import run
+from stack.modes.engine import container_log, moment, run
 from stack.modes.processes import Process
+from stack.wait import wait_until
 
+_UP_WITHIN = 30  # seconds
 # Where Caddy keeps its own authority, in its storage.
 ROOT = "pki/authorities/local/root.crt"
 
@@ -42,6 +47,52 @@ def renew_trust(config: Config, gateway: Gateway) -> None:
             " ./scripts/up"
         )
     gateway.authority.chmod(0o644)
+
+
+def not_up(config: Config, authority: Path) -> str | None:
+    """Connect to both ports once; return None if each shows a certificate for localhost, else the reason."""
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        for port in (config.tracking_port, config.serving_port):
+            with (
+                socket.create_connection(("localhost", port), timeout=5) as connection,
+                context.wrap_socket(connection, server_hostname="localhost"),
+            ):
+                pass
+    except OSError as error:  # an SSLError is one, too
+        return str(error)
+    return None
+
+
+def check_up(config: Config, gateway: Gateway) -> None:
+    """Return when the gateway that Docker has started answers, and its clients can check its certificate.
+
+    A certificate of the user's that was renewed since it was started is loaded by starting it again: a file
+    that was replaced is another one, for a container.
+
+    Raises:
+        StackError: if it does not answer, with the end of its log.
+
+    """
+    container = _container(config)
+    started = run(["docker", "container", "inspect", "--format={{.State.StartedAt}}", container]).stdout
+    files = [file for file in (gateway.certificate, gateway.key) if file]
+    changed = [found.st_ctime for file in files for found in (file.stat(), file.lstat())]
+    if started and changed and max(changed) > moment(started.strip()).timestamp():
+        run(["docker", "restart", container])
+
+    def not_yet() -> str | None:
+        try:
+            renew_trust(config, gateway)
+        except StackError as error:
+            return str(error)
+        return not_up(config, gateway.authority)
+
+    try:
+        wait_until(not_yet, timeout=_UP_WITHIN)
+    except StackError as error:
+        log = "\n".join(f"    {line}" for line in container_log(container, "--tail=3").splitlines())
+        raise StackError(f"the gateway fails to start: {error}; the end of its log:\n{log}") from error
 
 
 def _container(config: Config) -> str:

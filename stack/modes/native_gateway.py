@@ -10,11 +10,9 @@ import os
 import re
 import shutil
 import socket
-import ssl
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from stack.config import CHECKOUT, Config
@@ -22,7 +20,7 @@ from stack.errors import StackError
 from stack.gateway import Gateway
 from stack.modes.aside import Aside
 from stack.modes.build_error import caddy_error
-from stack.modes.door import ROOT, check_reload, reload_command, renew_trust
+from stack.modes.door import ROOT, check_reload, not_up, reload_command, renew_trust
 from stack.modes.processes import Process, failure, part_environment
 from stack.wait import wait_until
 
@@ -132,7 +130,7 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
     own = "own-" if gateway.certificate else ""
     return {
         "GATEWAY_HOST": gateway.host,
-        "GATEWAY_BIND": _bind(gateway.bind),
+        "GATEWAY_BIND": gateway.bind,
         "GATEWAY_ADMIN": _ADMIN,
         "GATEWAY_STORAGE": storage,
         "GATEWAY_USERS": str(gateway.users),
@@ -150,12 +148,6 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
         "XDG_CONFIG_HOME": storage,
         "XDG_DATA_HOME": storage,
     }
-
-
-def _bind(address: str) -> str:
-    """Return the addresses to listen at: the commands of this machine ask at the loopback one."""
-    is_enough = address in ("127.0.0.1", "::1") or ip_address(address).is_unspecified
-    return address if is_enough else f"{address} 127.0.0.1"
 
 
 def _digest(config: Config, gateway: Gateway) -> str:
@@ -182,7 +174,10 @@ def start(config: Config, caddy: str, environ: Mapping[str, str], on_wait: Calla
     process.start(start_command(caddy), environment, config.home, note=_digest(config, gateway))
     try:
         wait_until(
-            lambda: _not_up(config, gateway), timeout=_UP_WITHIN, alive=process.is_running, on_wait=on_wait
+            lambda: not_up(config, gateway.home / "caddy" / ROOT),
+            timeout=_UP_WITHIN,
+            alive=process.is_running,
+            on_wait=on_wait,
         )
     except StackError as error:
         if why := _refused(caddy, environment):
@@ -218,18 +213,3 @@ def _refused(caddy: str, environment: Mapping[str, str]) -> str:
         return str(json.loads(last[0])["msg"])
     except (ValueError, KeyError, TypeError):
         return last[0]
-
-
-def _not_up(config: Config, gateway: Gateway) -> str | None:
-    """Connect to both ports once; return None if each shows a certificate for localhost, else the reason."""
-    try:
-        context = ssl.create_default_context(cafile=gateway.home / "caddy" / ROOT)
-        for port in (config.tracking_port, config.serving_port):
-            with (
-                socket.create_connection(("localhost", port), timeout=5) as connection,
-                context.wrap_socket(connection, server_hostname="localhost"),
-            ):
-                pass
-    except OSError as error:  # an SSLError is one, too
-        return str(error)
-    return None

@@ -25,6 +25,11 @@ _DATA = (*_DATABASE, "artifacts", "models", "logs", "run", "gateway", MARKER)
 _BEFORE = {"gateway", "caddy", "environments", "spark"}
 
 
+def holds_others(home: Path) -> bool:
+    """Whether a directory holds what no command makes in a state directory before the first `up`."""
+    return not {path.name for path in home.iterdir()} <= _BEFORE
+
+
 def prepare_home(config: Config) -> None:
     """Make the state directory.
 
@@ -41,7 +46,7 @@ def prepare_home(config: Config) -> None:
         )
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / MARKER).exists() and not {path.name for path in home.iterdir()} <= _BEFORE:
+        if not (home / MARKER).exists() and holds_others(home):
             raise StackError(
                 f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
             )

@@ -7,6 +7,7 @@ import string
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
 from stack.gateway import Gateway, _begins, check_name, find_gateway, token
 from stack.wait import wait_until
@@ -341,7 +342,10 @@ def test_a_user_who_is_not_there_can_not_be_removed(door: Door) -> None:
     ("values", "why"),
     [
         ({"BIND_ADDRESS": "0.0.0.0"}, "others could reach both servers without a login"),  # noqa: S104
-        ({**CHOSEN, "BIND_ADDRESS": "everywhere"}, "BIND_ADDRESS is no address"),
+        ({**CHOSEN, "BIND_ADDRESS": "10.0.0.5"}, "BIND_ADDRESS must be 127.0.0.1"),
+        ({**CHOSEN, "BIND_ADDRESS": "::"}, "BIND_ADDRESS must be 127.0.0.1"),
+        ({**CHOSEN, "GATEWAY_HOST": "127.0.0.1"}, "GATEWAY_HOST is no name"),
+        ({**CHOSEN, "GATEWAY_HOST": "Models.example.com"}, "GATEWAY_HOST is no name"),
         ({**CHOSEN, "GATEWAY_HOST": "localhost"}, "GATEWAY_HOST is no name"),
         ({**CHOSEN, "GATEWAY_HOST": "https://a"}, "GATEWAY_HOST is no name"),
         ({**CHOSEN, "TLS_CERTIFICATE": "pyproject.toml"}, "belong together"),
@@ -363,7 +367,38 @@ def test_settings_that_can_not_be_used_are_told(values: dict[str, str], why: str
 def test_the_gateway_is_chosen_by_the_compose_files(tmp_path: Path) -> None:
     assert find_gateway({}, CHECKOUT, tmp_path) is None
     assert find_gateway({"COMPOSE_FILE": "docker-compose.yml"}, CHECKOUT, tmp_path) is None
-    given = {**CHOSEN, "BIND_ADDRESS": "10.0.0.5", "GATEWAY_HOST": "A.example.com"}
+    given = {**CHOSEN, "BIND_ADDRESS": "0.0.0.0", "GATEWAY_HOST": "a.example.com"}  # noqa: S104
     found = find_gateway(given, CHECKOUT, tmp_path)
     assert found
-    assert (found.host, found.bind, found.home) == ("a.example.com", "10.0.0.5", tmp_path / "gateway")
+    assert (found.host, found.bind, found.home) == ("a.example.com", "0.0.0.0", tmp_path / "gateway")  # noqa: S104
+
+
+def test_in_a_container_the_certificates_of_the_host_are_not_looked_for(tmp_path: Path) -> None:
+    own = {"TLS_CERTIFICATE": "/of/the/host.pem", "TLS_KEY": "/of/the/host.key"}
+    assert find_gateway({**CHOSEN, **own, "CONTAINER_URL": "http://{}:8080"}, CHECKOUT, tmp_path)
+
+
+def test_a_tracking_server_elsewhere_is_not_this_gateways(tmp_path: Path) -> None:
+    elsewhere = {**CHOSEN, "MLFLOW_TRACKING_URI": "https://mlflow.example.com"}
+    with pytest.raises(StackError, match=r"the settings name another, https://mlflow\.example\.com; remove"):
+        load_config(elsewhere, tmp_path / "no.env")
+
+
+@pytest.mark.parametrize(
+    "uri", [None, "https://localhost:5000", "https://127.0.0.1:5000/", "https://gateway:5000"]
+)
+def test_clients_on_this_machine_pass_the_gateway_as_the_stacks_own_user(
+    tmp_path: Path, uri: str | None
+) -> None:
+    shell = {"MLFLOW_TRACKING_TOKEN": "of another server", "MLFLOW_TRACKING_INSECURE_TLS": "true"}
+    given = {"MLFLOW_TRACKING_URI": uri} if uri else {}
+    config = load_config({**CHOSEN, **shell, **given, "STACK_HOME": str(tmp_path)}, tmp_path / "no.env")
+    assert config.gateway
+    config = replace(config, gateway=replace(config.gateway, directory=tmp_path))
+    assert (config.tracking_url, config.elsewhere) == ("https://localhost:5000", "")
+    assert config.serving_url == "https://localhost:5002"
+    assert config.client == {
+        "MLFLOW_TRACKING_USERNAME": "stack",
+        "MLFLOW_TRACKING_PASSWORD": (tmp_path / "login").read_text(),
+        "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "gateway" / "root.crt"),
+    }

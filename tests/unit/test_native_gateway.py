@@ -197,22 +197,6 @@ def test_the_certificate_is_the_one_that_the_settings_say(
     assert found["ACME_EMAIL"] == changes.get("acme_email", "")
 
 
-@pytest.mark.parametrize(
-    ("bind", "told"),
-    [
-        ("127.0.0.1", "127.0.0.1"),
-        ("0.0.0.0", "0.0.0.0"),  # noqa: S104
-        ("::", "::"),
-        ("192.168.1.5", "192.168.1.5 127.0.0.1"),
-        ("127.0.0.2", "127.0.0.2 127.0.0.1"),
-    ],
-)
-def test_the_commands_of_this_machine_reach_it_wherever_it_listens(
-    config: Config, bind: str, told: str
-) -> None:
-    assert variables(config, replace(gateway_of(config), bind=bind))["GATEWAY_BIND"] == told
-
-
 def test_the_caddyfile_names_nothing_that_is_not_set(config: Config) -> None:
     text = native_gateway._CADDYFILE.read_text()
     named = {part.partition("}")[0] for part in text.split("{$")[1:] if "}" in part} - {"VARIABLES"}
