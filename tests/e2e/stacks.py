@@ -207,9 +207,8 @@ class Stack:
             running = docker(
                 "ps", "--all", "--no-trunc", "--format={{.Names}}", f"--filter=name=^{project}-"
             ).split()
-            # Behind a gateway, each new one is started beside the old one, and has the next number.
-            [serving] = [name for name in running if name.startswith(f"{project}-serving")]
-            assert self.gateway or serving == f"{project}-serving-1"
+            # Its number is the next one where each new one is started beside the old one, behind a gateway.
+            [serving] = [name for name in running if name.startswith(f"{project}-serving-")]
             assert not [name for name in running if "trial" in name or "deploying" in name]
             image, identity = docker(
                 "container", "inspect", "--format={{.Config.Image}} {{.Image}}", serving
