@@ -126,7 +126,7 @@ RUN --mount=type=bind,from=sources,target=/sources \
     --mount=type=tmpfs,target=/tmp \
     --mount=type=cache,target=/root/.cache/uv \
     . /sources/sources.sh && use_image_sources && export UV_CACHE_DIR=/root/.cache/uv UV_LINK_MODE=copy \
-    && install_spark /uv/bin/uv "$(command -v python)" /spark.txt /opt/spark
+    && install_aside /uv/bin/uv "$(command -v python)" /spark.txt /opt/spark
 ENV SPARK_HOME=/opt/spark/pyspark \
     PYTHONPATH=/opt/pyfunc-stack:/opt/spark \
     PATH=/opt/spark/pyspark/bin:$PATH

@@ -39,9 +39,9 @@ install_environment() {
     return 1
 }
 
-# install_spark UV PYTHON LOCK DIRECTORY: put pyspark and py4j, which any Python runs, into that directory. pyspark is built
-# from its source by what the lock has installed for that Python.
-install_spark() {
+# install_aside UV PYTHON LOCK DIRECTORY: put packages that any Python runs into that directory. pyspark is built from its
+# source by what the lock has installed for that Python.
+install_aside() {
     # shellcheck disable=SC2086 # options
     "$1" pip install $packages_from --quiet --python "$2" --target "$4" --no-deps --no-build-isolation --require-hashes \
         --compile-bytecode --requirements "$3"

@@ -90,9 +90,9 @@ make_environment() {
         install_environment .venv/bin/uv "$2/bin/python" "$3" "$2/packages.txt" && cp lock/quick.pth "$2"/lib/python3.*/site-packages/
 }
 
-# make_spark DIRECTORY: put pyspark there; stack/modes/native_spark.py calls it. vendor/ does not have it.
-make_spark() {
-    use_packages_from && install_spark .venv/bin/uv .venv/bin/python lock/spark.txt "$1"
+# make_aside NAME DIRECTORY: put there what lock/NAME.txt pins; stack/modes/aside.py calls it. vendor/ does not have it.
+make_aside() {
+    use_packages_from && install_aside .venv/bin/uv .venv/bin/python "lock/$1.txt" "$2"
 }
 
 # use_venv [dev]: make .venv from the lock, or bring it up to date; usually there is nothing to do

@@ -133,11 +133,11 @@ def _status(arguments: argparse.Namespace) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     """Send a request to the model server, and print its answer."""
     from stack.config import load_config
-    from stack.release.predict import predict
+    from stack.release.predict import door_of, predict
 
     config = load_config(asks_tracking=False)
     file = arguments.file or config.model_dir / "example.json"
-    print(predict(config.serving_url, file, config.server_timeout))
+    print(predict(config.serving_url, file, config.server_timeout, door_of(config)))
 
 
 def _score(arguments: argparse.Namespace) -> None:
@@ -164,6 +164,25 @@ def _score(arguments: argparse.Namespace) -> None:
         ),
         arguments.mode,
     )
+
+
+def _user(arguments: argparse.Namespace) -> None:
+    """Say who may log in at the gateway: add, list or remove users.
+
+    A user who is added gets a secret, which is printed once; one who is there gets another. It counts after
+    a second, without a restart. predict may ask for predictions; train may use the tracking server, too, but
+    delete nothing there; admin may do all; metrics may read /metrics of the model server, and nothing else.
+    """
+    from stack.config import load_config
+    from stack.users import add, listed, remove
+
+    config = load_config(asks_tracking=False)
+    if arguments.action == "add":
+        add(config, arguments.name, arguments.role)
+    elif arguments.action == "remove":
+        remove(config, arguments.name)
+    else:
+        listed(config)
 
 
 def _infer(arguments: argparse.Namespace) -> None:
@@ -275,6 +294,15 @@ def parser() -> argparse.ArgumentParser:
     predict = verbs.add(_predict)
     file = "a request as JSON, or rows as CSV (a name that ends in .csv); default: the model's example"
     predict.add_argument("file", metavar="FILE", type=Path, nargs="?", help=file)
+    user = verbs.add(_user).add_subparsers(dest="action", metavar="ACTION", required=True)
+    added = user.add_parser("add", help="let a user in, and print the secret")
+    added.add_argument("name", metavar="NAME")
+    role = "what the user may do; default: predict"
+    added.add_argument(
+        "--role", choices=("predict", "train", "admin", "metrics"), default="predict", help=role
+    )
+    user.add_parser("list", help="show the users and their roles")
+    user.add_parser("remove", help="let a user in no more").add_argument("name", metavar="NAME")
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
     score = verbs.add(_score, mode=running)

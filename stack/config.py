@@ -9,8 +9,9 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from stack.errors import StackError
+from stack.gateway import Gateway, find_gateway
 from stack.model_env import read_model_env
-from stack.tracking_settings import check_tracking, client_settings, own_url, tracking_url
+from stack.tracking_settings import OwnServer, check_tracking, client_settings, tracking_url
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ENV_FILE = CHECKOUT / ".env"
@@ -37,6 +38,7 @@ SERVING_NETWORKS = ("closed", "open")
 SETTINGS = (
     *("MLFLOW_TRACKING_URI", "MODEL_DIR", "MODEL_NAME", "SERVING_PORT", "STACK_HOME", "TRACKING_PORT"),
     *("NO_PROXY", "no_proxy"),
+    *("ACME_EMAIL", "BIND_ADDRESS", "GATEWAY_HOST", "TLS_CERTIFICATE", "TLS_KEY"),
     *_GATE,
     *SERVER_SETTINGS,
 )
@@ -51,12 +53,12 @@ class Config:
     ``tracking_url`` and ``serving_url`` are where this process reaches the two servers;
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``elsewhere`` is the
     address of a tracking server that this stack only uses, as its user knows it; empty if it starts its own.
-    ``client`` holds what logs in there. ``tracking_stack`` is the project whose server that is, if it is in
-    the same engine. ``gate`` holds the bounds that override those of the model's train.py.
-    ``container_url`` is where the containers answer, with {} for a service's name, if this process is in
-    their network. ``server`` holds the model server's settings, as given; ``serving_network`` is the network
-    of its container. ``model_environment`` holds the variables of the user's model. ``directory`` is the
-    checkout as Compose is told of it.
+    ``login`` holds what the user logs in with there, or at the ``gateway``, the door before both servers.
+    ``tracking_stack`` is the project whose server it uses, if that is in the same engine. ``gate`` holds the
+    bounds that override those of the model's train.py. ``container_url`` is where the containers answer, with
+    {} for a service's name, if this process is in their network. ``server`` holds the model server's
+    settings, as given; ``serving_network`` is the network of its container. ``model_environment`` holds the
+    variables of the user's model. ``directory`` is the checkout as Compose is told of it.
     """
 
     project: str
@@ -72,15 +74,28 @@ class Config:
     home: Path
     elsewhere: str = ""
     tracking_stack: str = ""
-    client: Mapping[str, str] = field(default_factory=dict)
+    login: Mapping[str, str] = field(default_factory=dict)
+    gateway: Gateway | None = None
     is_watched: bool = False
     model_environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = CHECKOUT
 
     @property
     def own_tracking_url(self) -> str:
-        """Where the stack's own tracking server answers on this machine."""
-        return own_url(self.tracking_port)
+        """Where the stack's own tracking server answers on this machine, without a gateway."""
+        return OwnServer(self.tracking_port).url
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether this process reaches the stack's own servers by a gateway."""
+        return self.gateway is not None and not self.container_url
+
+    @property
+    def client(self) -> Mapping[str, str]:
+        """What a client of the tracking server on this machine logs in with."""
+        if self.gateway is None or not self.is_guarded or self.elsewhere:
+            return self.login
+        return {**self.gateway.trust(), **self.gateway.credentials()}  # the shell's are for other servers
 
     @property
     def tracking_setting(self) -> str:
@@ -90,7 +105,7 @@ class Config:
     @property
     def serving_url(self) -> str:
         """Where the model server answers on this machine."""
-        return f"http://127.0.0.1:{self.serving_port}"
+        return OwnServer(self.serving_port, self.gateway.host if self.gateway else None).url
 
     @property
     def server_timeout(self) -> int:
@@ -186,10 +201,18 @@ def load_config(
             f" {serving_network!r}; change it"
         )
     project = values.get("COMPOSE_PROJECT_NAME", "pyfunc-stack")
+    home = (CHECKOUT / values.get("STACK_HOME", ".stack")).resolve()
+    gateway = find_gateway(values, CHECKOUT, home)
+    own = OwnServer(tracking_port, gateway.host if gateway else None)
     if asks_tracking:
-        check_tracking(values, project, tracking_port, CHECKOUT)
-    url = tracking_url(values, tracking_port)
-    is_elsewhere = "TRACKING_STACK" in values or url != own_url(tracking_port)
+        check_tracking(values, project, own, CHECKOUT)
+    url = tracking_url(values, own)
+    is_elsewhere = "TRACKING_STACK" in values or url != own.url
+    if gateway and is_elsewhere and "CONTAINER_URL" not in values:
+        raise StackError(
+            "compose/gateway.yml guards this stack's own tracking server, and the settings name another,"
+            f" {url}; remove one of the two from .env"
+        )
     if container_url := values.get("CONTAINER_URL"):  # a container reaches each server by another address
         elsewhere = values.get("TRACKING_ELSEWHERE", "")
     else:
@@ -207,9 +230,10 @@ def load_config(
         container_url=container_url,
         elsewhere=elsewhere,
         tracking_stack=values.get("TRACKING_STACK", ""),
-        client=client_settings(values, CHECKOUT),
+        login=client_settings(values, CHECKOUT),
+        gateway=gateway,
         is_watched=not {"watch", "*"}.isdisjoint(values.get("COMPOSE_PROFILES", "").split(",")),
-        home=(CHECKOUT / values.get("STACK_HOME", ".stack")).resolve(),
+        home=home,
         model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),
     )
 

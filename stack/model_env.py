@@ -11,6 +11,7 @@ from stack.errors import StackError
 
 # What the stack sets in the environment of the trainer or the model server, in either mode.
 OWN = (
+    "GATEWAY_SECRET",
     "HOME",
     "IMAGE_ID",
     "MLFLOW_DISABLE_TELEMETRY",

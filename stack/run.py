@@ -5,6 +5,7 @@ import sys
 
 from stack.config import CHECKOUT, Config, load_config
 from stack.modes.choice import check_owner_of_running
+from stack.modes.door import trust
 from stack.tracking_settings import CLIENT_SETTINGS
 
 
@@ -18,6 +19,7 @@ def train(*arguments: str) -> None:
     config = load_config()
     if not config.elsewhere:
         check_owner_of_running(config)
+    trust(config)
     _become(config, config.trainer_arguments(*arguments))
 
 
@@ -29,6 +31,7 @@ def infer(*arguments: str) -> None:
 
     """
     config = load_config()
+    trust(config)
     own = config.model_dir / "infer.py"
     os.chdir(config.model_dir)
     _become(config, [str(own if own.exists() else CHECKOUT / "trainer" / "infer.py"), *arguments])
@@ -36,6 +39,11 @@ def infer(*arguments: str) -> None:
 
 def _become(config: Config, arguments: list[str]) -> None:
     # What is empty is not set; to MLflow's client, an empty path of a certificate would mean to check none.
-    given = {name: value for name, value in os.environ.items() if value or name not in CLIENT_SETTINGS}
+    # At the gateway, those of the shell do not count.
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in CLIENT_SETTINGS or (value and not config.gateway)
+    }
     environment = {**given, **config.trainer_environment()}
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606 - no shell wanted

@@ -22,20 +22,20 @@ def remedy(config: Config) -> str:
 def no_answer(config: Config) -> str | None:
     """Ask the tracking server once; return None if it answers, else the reason.
 
-    Of a server elsewhere, any answer will do: what lies before it may want a login. It is asked as MLflow's
-    client asks it, by a proxy if one is set.
+    Of a server elsewhere, or behind a gateway, any answer will do: what lies before it may want a login. It
+    is asked as MLflow's client asks it, by a proxy if one is set.
     """
-    if not config.elsewhere:
+    if not config.elsewhere and not config.is_guarded:
         return not_healthy(config.tracking_url)
     import requests
 
-    verify = verified_by(config.client)
+    verify, name = verified_by(config.client), config.elsewhere or config.tracking_url
     try:
         with requests.Session() as session:
             status = session.get(f"{config.tracking_url}/health", timeout=5, verify=verify).status_code
     except (requests.RequestException, OSError) as error:  # OSError: the file of the certificate
-        return f"{config.elsewhere}: {_innermost(error)}"
-    return None if status < 500 else f"{config.elsewhere}: it answers with status {status}"
+        return f"{name}: {_innermost(error)}"
+    return None if status < 500 else f"{name}: it answers with status {status}"
 
 
 def verified_by(client: Mapping[str, str]) -> str | bool:

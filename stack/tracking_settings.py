@@ -1,6 +1,7 @@
 """The settings of the tracking server: where it is, and how a client logs in there."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,12 +19,27 @@ CLIENT_SETTINGS = (
 _OWN_HOSTS = ("localhost", "127.0.0.1", "0.0.0.0", "::1")  # noqa: S104 - nothing listens there
 
 
-def own_url(port: int) -> str:
-    """Return where the stack's own tracking server answers on this machine."""
-    return f"http://127.0.0.1:{port}"
+@dataclass(frozen=True)
+class OwnServer:
+    """A server of this stack, as it is reached on this machine; ``gateway`` is the name of one before it."""
+
+    port: int
+    gateway: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, in the one spelling that the stack uses."""
+        # The gateway's own authority vouches for localhost.
+        return f"http://127.0.0.1:{self.port}" if self.gateway is None else f"https://localhost:{self.port}"
+
+    def is_at(self, parts: SplitResult) -> bool:
+        """Whether an address is another spelling of its own."""
+        scheme = urlsplit(self.url).scheme
+        is_here = parts.hostname in _OWN_HOSTS or parts.hostname == self.gateway
+        return is_here and (parts.scheme, parts.port, parts.path) == (scheme, self.port, "")
 
 
-def tracking_url(values: Mapping[str, str], own_port: int) -> str:
+def tracking_url(values: Mapping[str, str], own: OwnServer) -> str:
     """Return the address of the tracking server, without a password; the stack's own has one spelling only.
 
     What is no server's address, such as `databricks`, is for other programs and names none here:
@@ -31,9 +47,8 @@ def tracking_url(values: Mapping[str, str], own_port: int) -> str:
     """
     parts = _address(values)
     if parts is None:
-        return own_url(own_port)
-    is_own = (parts.scheme, parts.port, parts.path) == ("http", own_port, "") and parts.hostname in _OWN_HOSTS
-    return own_url(own_port) if is_own else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return own.url
+    return own.url if own.is_at(parts) else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def client_settings(values: Mapping[str, str], checkout: Path) -> dict[str, str]:
@@ -42,7 +57,7 @@ def client_settings(values: Mapping[str, str], checkout: Path) -> dict[str, str]
     return {name: str(checkout / value) if name == _CERTIFICATE else value for name, value in found.items()}
 
 
-def check_tracking(values: Mapping[str, str], project: str, own_port: int, checkout: Path) -> None:
+def check_tracking(values: Mapping[str, str], project: str, own: OwnServer, checkout: Path) -> None:
     """Raise StackError if the settings name no tracking server, or two; or if a client can't use them."""
     is_container = "CONTAINER_URL" in values  # there, the stack itself has set some of them
     parts = _address(values)
@@ -62,11 +77,7 @@ def check_tracking(values: Mapping[str, str], project: str, own_port: int, check
             f"TRACKING_STACK names this stack itself, {project}; set it to the COMPOSE_PROJECT_NAME of the"
             " stack that has the tracking server, and give this one another, or remove it"
         )
-    if (
-        "TRACKING_STACK" in values
-        and not is_container
-        and tracking_url(values, own_port) != own_url(own_port)
-    ):
+    if "TRACKING_STACK" in values and not is_container and tracking_url(values, own) != own.url:
         raise StackError(
             "MLFLOW_TRACKING_URI and TRACKING_STACK name two tracking servers, and the containers could use"
             " another than this machine; remove one of them"

@@ -86,10 +86,13 @@ def start_uvicorn_by(run: Callable[[list[str]], Any]) -> None:
     mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
 
 
-def import_application() -> None:
-    """Import what uvicorn would import, the module `fastapi_app` with MLflow's application.
+def import_application() -> Any:  # noqa: ANN401
+    """Import what uvicorn would import, the module `fastapi_app` with MLflow's application; return that.
 
-    Why: it must be there before the garbage collector is told to leave alone what is there. Nothing public
-    would do instead: only the arguments that MLflow writes for uvicorn say where the application is.
+    Why: it must be there before the garbage collector is told to leave alone what is there, and a gateway's
+    door is put around it. Nothing public would do instead: only the arguments that MLflow writes for uvicorn
+    say where the application is.
     """
-    import mlflow.server.fastapi_app  # noqa: F401
+    import mlflow.server.fastapi_app
+
+    return mlflow.server.fastapi_app.app

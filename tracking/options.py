@@ -1,10 +1,11 @@
 """The options of MLflow's server that tracking.env sets, and those that it can't set."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from difflib import get_close_matches
 
 HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
+ORIGINS = "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
 # The health check, the other containers, and a browser on this machine.
 _OWN_HOSTS = ("localhost", "127.0.0.1", "tracking")
 
@@ -69,13 +70,25 @@ def unknown(environ: Mapping[str, str], listed: Collection[str]) -> list[str]:
     return found
 
 
-def allowed_hosts(given: str) -> str:
-    """Return the names that the server answers to: the stack's own and those ``given``, separated by commas.
+def let_in_gateway(environ: MutableMapping[str, str]) -> None:
+    """Set the names that the server answers to, and the origin of its pages where a gateway shows them.
+
+    What the user's tracking.env sets of both counts, too.
+    """
+    environ[HOSTS] = allowed_hosts(environ.get(HOSTS, ""), environ.get("GATEWAY_HOST", ""))
+    origin = environ.get("GATEWAY_ORIGIN", "").removesuffix(":443")  # as browsers write it
+    origins = [environ.get(ORIGINS, ""), origin]
+    if any(origins):
+        environ[ORIGINS] = ",".join(filter(None, origins))
+
+
+def allowed_hosts(given: str, gateway: str = "") -> str:
+    """Return the names that the server answers to: the stack's own, its gateway's, and those ``given``.
 
     A name without a port counts for any port. MLflow compares the whole Host header, in which clients leave
     the port out if it is 80 or 443.
     """
-    names = [*_OWN_HOSTS, *filter(None, map(str.strip, given.split(",")))]
+    names = [*_OWN_HOSTS, *filter(None, map(str.strip, [gateway, *given.split(",")]))]
     if "*" in names:
         return "*"
     return ",".join(form for name in names for form in ([name] if ":" in name else [name, f"{name}:*"]))

@@ -16,8 +16,11 @@ from typing import Any
 
 import database
 import options
+from door import Door
 
 _STORE = "--backend-store-uri="
+# What the gateway shows, where it and this are local processes.
+_SHOWN = "GATEWAY_SECRET"
 
 
 def leave(*_: object) -> None:
@@ -36,7 +39,9 @@ def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
     """Run ``python -m uvicorn ARGUMENTS`` in this process."""
     import mlflow_internals
 
-    mlflow_internals.import_application()
+    application = mlflow_internals.import_application()
+    if secret := os.environ.get(_SHOWN):
+        application.add_middleware(Door, secret=secret)
     import uvicorn
 
     gc.collect()
@@ -54,7 +59,7 @@ def main() -> None:
             f"tracking server: {', '.join(names)} would break the stack; remove it from tracking.env"
             " (docs/tracking-server.md says what can be set there)"
         )
-    os.environ[options.HOSTS] = options.allowed_hosts(os.environ.get(options.HOSTS, ""))
+    options.let_in_gateway(os.environ)
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     import mlflow_internals
 
@@ -74,6 +79,11 @@ def main() -> None:
     # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
         mlflow_internals.start_uvicorn_by(run_here)
+    elif os.environ.get(_SHOWN):
+        sys.exit(
+            "tracking server: MLFLOW_SERVER_ENABLE_JOB_EXECUTION needs a server without a gateway, or one in"
+            " Docker; remove it from tracking.env"
+        )
     mlflow_internals.run_mlflow("server", *sys.argv[1:])
 
 

@@ -6,6 +6,7 @@ by the event loop.
 """
 
 import asyncio
+import hmac
 import json
 import logging
 import time
@@ -32,6 +33,8 @@ _UNKNOWN_HOST = (
     "the Host of the request is neither localhost nor a name that SERVER_ALLOWED_HOSTS lists; ask for it by"
     " its address, or add the name to that setting"
 )
+_NO_GATEWAY = "this server answers the gateway only; ask that"
+_HEALTH = ("/ping", "/health")
 # A worker holds the bodies of so many of the largest requests; smaller ones than _SMALL are always taken.
 _LARGEST_BODIES = 8
 _SMALL = 64 * 1024
@@ -70,6 +73,7 @@ class Application:
                 allow_private_network=True,  # a page of the internet that asks a server on localhost
             )
         self._pages = pages(self._model.identity, document)
+        self._secret = settings.gateway_secret
         self._is_known_host = known_host(settings.allowed_hosts)
         self._held = 0
         self._asking = Asking(self._model, settings)
@@ -96,6 +100,9 @@ class Application:
         if not self._is_known_host(headers.get(b"host")):
             await self._send(send, refusal(403, _UNKNOWN_HOST, _CLOSE), _Body(receive))
             return
+        if self._secret and path not in _HEALTH and not self._is_gateway(headers):
+            await self._send(send, refusal(403, _NO_GATEWAY, _CLOSE), _Body(receive))
+            return
         if method == "HEAD":  # uvicorn sends the headers of what GET gets
             scope, method = {**scope, "method": "GET"}, "GET"
         if path == "/invocations" and method == "POST":
@@ -104,7 +111,7 @@ class Application:
             await self._handover.application(scope, receive, send)
         elif path == "/redoc":  # MLflow's own comes from the internet
             await self._send(send, refusal(404, "there is no such page; see /docs"))
-        elif path in ("/ping", "/health"):
+        elif path in _HEALTH:
             await self._send(send, Answer(200, b"\n"))
         elif path == "/metrics":
             await self._send(send, Answer(200, metrics.written(), metrics.CONTENT_TYPE.encode()))
@@ -113,6 +120,9 @@ class Application:
             await self._send(send, Answer(200, body, content_type))
         else:
             await self._handover.application(scope, receive, send)
+
+    def _is_gateway(self, headers: dict[bytes, bytes]) -> bool:
+        return hmac.compare_digest(headers.get(b"x-gateway-secret", b""), self._secret)
 
     async def _invocations(
         self, scope: Message, headers: dict[bytes, bytes], receive: Receive, send: Send

@@ -30,7 +30,8 @@ class Settings:
     request may ask for, besides this machine's own; ``cors_origins`` are origins whose pages may ask from a
     browser. ``model_config`` replaces values of the model's own. ``own_port`` is a second port; with it,
     another server may share ``port``. 0 if there is none. ``name``, ``version`` and ``image_id`` say which
-    model this is, where that is known.
+    model this is, where that is known. ``gateway_secret`` is what a gateway shows with each request, if only
+    one may ask.
     """
 
     model_path: str
@@ -52,6 +53,7 @@ class Settings:
     name: str
     version: str
     image_id: str
+    gateway_secret: bytes = b""
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -86,6 +88,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         name=values.get("MODEL_NAME", "unknown"),
         version=values.get("MODEL_VERSION", "unknown"),
         image_id=values.get("IMAGE_ID", "unknown"),
+        gateway_secret=values.get("GATEWAY_SECRET", "").encode(),
     )
 
 

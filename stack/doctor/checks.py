@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
-from stack.doctor import engine, machine, network, state
+from stack.doctor import engine, gateway, machine, network, state
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
@@ -49,6 +49,13 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
         return
     yield "settings", lambda: state.check_names(read_env_file(), state.known_settings())
     yield from port_checks(config, docker)
+    if config.gateway:
+        yield from gateway.checks(
+            config.gateway,
+            config.tracking_port,
+            config.project,
+            has_docker=docker.is_usable and mode != "native",
+        )
     if mode != "docker":
         yield "disk", lambda: machine.check_home_disk(config.home)
         yield "state directory", lambda: state.check_home(config.home)
@@ -95,19 +102,24 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
 
     for setting in ports:
         yield setting, partial(check, setting)
-    is_own = not config.elsewhere
-    yield (
-        "tracking server",
-        lambda: network.check_tracking(
-            config.tracking_url, is_own=is_own, client=config.client, remedy=remedy(config)
-        ),
-    )
+    yield "tracking server", lambda: check_tracking(config)
     publisher = publishers.get("TRACKING_PORT")
-    if publisher and publisher.project == config.project:
+    if publisher and publisher.project == config.project and not config.gateway:
         yield (
             "tracking server in Docker",
             lambda: network.check_tracking(config.own_tracking_url, is_own=True, host="tracking:5000"),
         )
+
+
+def check_tracking(config: Config) -> Finding:
+    """Whether the tracking server answers a client on this machine."""
+    url = config.tracking_url
+    if config.elsewhere or not config.gateway:
+        is_own = not config.elsewhere
+        return network.check_tracking(url, is_own=is_own, client=config.client, remedy=remedy(config))
+    if not machine.is_taken(config.tracking_port) or not config.gateway.authority.exists():
+        return skip(f"the tracking server {url} is not running")
+    return network.check_tracking(url, is_own=False, client=config.client, remedy="run ./scripts/up")
 
 
 def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> Iterator[Check]:

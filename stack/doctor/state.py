@@ -16,7 +16,7 @@ from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
 from stack.modes.owner import OwnerError, check_owner
 from stack.modes.parts import STOP_ORDER
-from stack.modes.preflight import MARKER, check_home_owner, check_home_tracking
+from stack.modes.preflight import MARKER, check_home_owner, check_home_tracking, holds_others
 from stack.modes.processes import Process
 
 _OURS = ("STACK_", "TRACKING_", "SERVING_", "SERVER_", "MODEL_", "GATE_", "MLFLOW_")
@@ -97,7 +97,7 @@ def check_home(home: Path) -> Finding:
         return fix(
             f"the state directory {home} can't be written to: make it writable, or set STACK_HOME to another"
         )
-    if not (home / MARKER).exists() and any(home.iterdir()):
+    if not (home / MARKER).exists() and holds_others(home):
         return fix(f"the state directory {home} holds other files: set STACK_HOME to an empty directory")
     try:
         check_home_owner(home)

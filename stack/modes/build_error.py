@@ -121,6 +121,16 @@ def spark_error(how: str, output: str) -> StackError:
     return _install_error("Spark can't be installed:", how, output, STARTING)
 
 
+def caddy_error(how: str, output: str) -> StackError:
+    """Return the error that says that the gateway's program can't be installed, with what uv has said."""
+    return _install_error(
+        "Caddy, the gateway's program, can't be installed (a Caddy 2.11 or newer on the PATH would do):",
+        how,
+        output,
+        STARTING,
+    )
+
+
 def _install_error(what: str, how: str, output: str, causes: tuple[Cause, ...]) -> StackError:
     lines = _told(output)[-LOG_LINES:] if output.strip() else [how]
     advice = _advice(lines, causes)

@@ -13,6 +13,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
 from stack.modes.build_error import STARTING, docker_error
+from stack.modes.door import check_up
 from stack.modes.elsewhere import check_elsewhere, remove_cut_off
 from stack.modes.engine import container_log, containers, moment, run, run_shown
 from stack.modes.engine_error import why_no_engine
@@ -59,7 +60,11 @@ def plain(value: str) -> str:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return (*(() if config.elsewhere else ("tracking",)), *_behind(config), "serving")
+    return (*(() if config.elsewhere else ("tracking",)), *_gateway(config), *_behind(config), "serving")
+
+
+def _gateway(config: Config) -> tuple[str, ...]:
+    return ("gateway",) if config.gateway else ()
 
 
 def _behind(config: Config) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def come_up_command(config: Config) -> list[str]:
 
     Compose changes only the services that are named, so a healthy model server keeps serving.
     """
-    return compose_command(config, "up", "--detach", "tracking", *_behind(config))
+    return compose_command(config, "up", "--detach", "tracking", *_gateway(config), *_behind(config))
 
 
 def files_command(config: Config) -> list[str]:
@@ -127,6 +132,7 @@ def up(config: Config, *, detach: bool) -> None:
     check_owner(config)
     check_elsewhere(config, files_command(config))
     remove_cut_off(config)
+    _prepare_gateway(config)
     print(begin_text(config, "with Docker"), flush=True)
     since = datetime.now(UTC)
     status, printed = run_shown(come_up_command(config))
@@ -144,6 +150,7 @@ def up(config: Config, *, detach: bool) -> None:
     try:
         if detach:
             _wait_for_one_shots(config, on_wait)
+            _trust(config)
             if told := told_by_tracking(_tracking_log(config, since)):
                 print(f"==> the tracking server:\n{told}", flush=True)
             print(up_text(config, "./scripts/down"), flush=True)
@@ -162,6 +169,7 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
     logs = subprocess.Popen(logs_command(config, since), start_new_session=True)
     try:
         _wait_for_one_shots(config, on_wait)
+        _trust(config)
         print(up_text(config, "Ctrl-C"), flush=True)
         runs = lambda: "up" if logs.poll() is None else None  # noqa: E731
         wait_until(runs, timeout=math.inf, on_wait=interruption.check)
@@ -173,9 +181,26 @@ def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: 
         logs.wait()
 
 
+def _prepare_gateway(config: Config) -> None:
+    """Make the stack's own login at the gateway, and remove what would keep the ports.
+
+    That is a model server that was started without the gateway, or a gateway that is not chosen any more.
+    """
+    if config.gateway:
+        config.gateway.login()
+    found = service_containers(config, "serving" if config.gateway else "gateway")
+    if left := [each["Id"] for each in found if each["HostConfig"]["PortBindings"]]:
+        run(["docker", "rm", "--force", *left])
+
+
+def _trust(config: Config) -> None:
+    if config.gateway:
+        check_up(config, config.gateway)
+
+
 def _stop(config: Config) -> None:
     """Stop all services; first `deploy` and `watch`, which may be about to start `serving`."""
-    for names in (_behind(config), ("serving", "tracking")):
+    for names in (_behind(config), (*_gateway(config), "serving", "tracking")):
         stopped = run(compose_command(config, "stop", *names))
         if stopped.returncode != 0:
             raise StackError(
@@ -259,10 +284,12 @@ def down(config: Config, *, volumes: bool) -> None:
     if error is None and _is_there(config):
         check_owner(config)
         # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
-        watching = [found["Id"] for found in service_containers(config, "watch")]
+        others = [found["Id"] for name in ("watch", "gateway") for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
-        run(["docker", "rm", "--force", *watching, trial_name(config), answering_name(config)])
+        run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
+        if volumes and config.gateway:  # the next one has another authority
+            config.gateway.authority.unlink(missing_ok=True)
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
         # Compose leaves the network that serving had before SERVING_NETWORK was changed.

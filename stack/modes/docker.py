@@ -6,7 +6,7 @@ docker-compose.yml says how the other parts are started.
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,15 +71,17 @@ def image(config: Config, version: str) -> str:
     return f"{config.project}/{config.model_name}:{version}"
 
 
-def start_command(config: Config, *options: str) -> list[str]:
-    """Build the command line that starts only `serving`, without waiting for it."""
-    return compose_command(config, "up", "--detach", "--no-deps", "--scale=serving=1", *options, "serving")
+def start_command(config: Config, *options: str, count: int = 1) -> list[str]:
+    """Build the command line that starts only `serving`, ``count`` times, without waiting for it."""
+    scale = f"--scale=serving={count}"
+    return compose_command(config, "up", "--detach", "--no-deps", scale, *options, "serving")
 
 
 def trial_command(config: Config) -> list[str]:
     """Build the command line that starts `serving` once more, beside the service, on a port of its own."""
-    options = ("--detach", "--no-deps", "--no-TTY", "--interactive=false", "--publish=127.0.0.1::8080")
-    return compose_command(config, "run", *options, f"--name={trial_name(config)}", "serving")
+    options = ("--detach", "--no-deps", "--no-TTY", "--interactive=false", f"--name={trial_name(config)}")
+    published = () if config.gateway else ("--publish=127.0.0.1::8080",)
+    return compose_command(config, "run", *options, *published, "serving")
 
 
 def build_command(name: str, platform: str, context: str) -> list[str]:
@@ -216,8 +218,8 @@ class Docker:
 
     @property
     def starts_beside(self) -> bool:
-        """Not here: only one container can have a published port."""
-        return False
+        """Behind a gateway, which finds both; only one container can have a published port."""
+        return self.config.gateway is not None
 
     @property
     def python(self) -> str:
@@ -329,9 +331,16 @@ class Docker:
             lock.release()
 
     def clean_up(self) -> None:
-        """Remove the trial, and the model that answers its example, which a killed deployment left."""
+        """Remove the trial, and the model that answers its example, which a killed deployment left.
+
+        And, of two model servers behind a gateway, the newer one, whose check may not be over; but not if the
+        older one has stopped already.
+        """
         self._remove(trial_name(self.config))
         self._remove(answering_name(self.config))
+        if self.starts_beside and len(servers := self._servers()) > 1:
+            kept = next((found for found in servers if _is_healthy(found)), servers[-1])
+            _remove([found for found in servers if found is not kept])
 
     def image_id(self, version: str) -> str:
         """Return the id of the version's image; empty if it lies on another base image than today's."""
@@ -348,8 +357,7 @@ class Docker:
 
     def container_served(self) -> dict[str, Any]:
         """Return what the engine knows of the container that serves; something must be served."""
-        [found] = self._containers("serving")
-        return found
+        return self._servers()[0]
 
     def files_for(self, version: str) -> dict[str, Any]:
         """Return what the Compose files say when this version is served."""
@@ -365,12 +373,20 @@ class Docker:
             self._remove(name)
 
     def serve(self, version: str, check: Check = nothing) -> None:
-        """Serve the version's image as the Compose service `serving`; what is served now stops first."""
+        """Serve the version's image as the Compose service `serving`, in place of what is served now."""
+        old, command = [], start_command(self.config, "--force-recreate")
+        if self.starts_beside:
+            old = [found for found in self._servers() if _is_healthy(found)]
+            _remove([found for found in self._servers() if found not in old])
+            command = start_command(self.config, "--no-recreate", count=len(old) + 1)
         try:
-            check(self._start("serving", start_command(self.config, "--force-recreate"), version))
+            check(self._start("serving", command, version, old))
         except StackError:
-            self.stop_serving()
+            _remove(self._servers(old))
             raise
+        if old:
+            run(["docker", "stop", *(found["Id"] for found in old)])  # it answers what it has begun
+            _remove(old)
 
     def stop_serving(self) -> None:
         """Remove the container of `serving`."""
@@ -382,11 +398,12 @@ class Docker:
 
     def served(self) -> Served | None:
         """Return what the container of `serving` runs; its image says which version it is."""
-        found = [found for found in self._containers("serving") if found["State"]["Running"]]
-        if len(found) != 1:  # 2 if a deployment was killed while it replaced one
+        found = [found for found in self._servers() if found["State"]["Running"]]
+        # 2 if a deployment was killed while it replaced one. Behind a gateway, the older one was right.
+        if not found or (len(found) > 1 and not self.starts_beside):
             return None
         name, _, version = found[0]["Config"]["Image"].partition("/")[2].rpartition(":")
-        is_healthy = not_healthy(self._url("serving")) is None
+        is_healthy = not_healthy(self._url("serving", found[0])) is None
         return Served(name, version, found[0]["Image"], is_healthy)
 
     def is_current(self) -> bool:
@@ -395,7 +412,7 @@ class Docker:
         Each version of Compose compares in its own way. So of a container that another version made, only the
         settings of the stack are compared.
         """
-        [found] = self._containers("serving")
+        found = self._servers()[0]
         made_by = found["Config"]["Labels"]["com.docker.compose.version"]
         if not run(VERSION).stdout.strip().removeprefix("v").startswith(made_by):
             return _has_settings(found, self.config)
@@ -467,6 +484,11 @@ class Docker:
         if not containers:
             return Service(name, False, "not there", None)
         state = containers[-1]["State"]
+        if name == "serving" and len(containers) > 1:  # a deployment replaces it, or was killed
+            running = [found for found in containers if found["State"]["Running"]]
+            if len(running) > 1:
+                return Service(name, False, "twice up; run ./scripts/deploy", None)
+            state = (running or containers)[-1]["State"]
         if state["Status"] == "created":
             return Service(name, False, "not started", None)
         if not state["Running"] or state["Restarting"]:
@@ -479,26 +501,35 @@ class Docker:
             return containers(f"name=^{name}$")
         return service_containers(self.config, name)
 
-    def _start(self, name: str, command: list[str], version: str) -> str:
-        """Start `serving` or the trial; return the URL at which it answers."""
+    def _servers(self, but: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+        """Return what the engine knows of the containers of `serving`, the oldest first, without some."""
+        known = [found["Id"] for found in but]
+        new = (found for found in self._containers("serving") if found["Id"] not in known)
+        return sorted(new, key=lambda found: str(found["Created"]))
+
+    def _start(self, name: str, command: list[str], version: str, old: Sequence[dict[str, Any]] = ()) -> str:
+        """Start `serving`, beside the ``old`` ones, or the trial; return the URL at which it answers."""
         started = run(command, compose_environment(self.config, version, self.image_id(version)))
         if started.returncode != 0:
             raise StackError(f"Compose can't start {self._server(name, version)}: {started.stderr.strip()}")
         try:
-            return self._wait_healthy(name)
+            return self._wait_healthy(name, old)
         except StackError as error:
             log = f"the end of its log:\n{self._log(name)}\n{error}"
             raise StackError(f"{self._server(name, version)} fails to start; {log}") from error
 
-    def _wait_healthy(self, name: str) -> str:
+    def _wait_healthy(self, name: str, old: Sequence[dict[str, Any]]) -> str:
         """Return the URL at which it answers."""
-        url = self._url(name)
+        new = self._servers(old) if name == "serving" else self._containers(name)
+        url = self._url(name, *new[:1])
         # Compose's --wait would take up to a second longer: it asks twice a second, like the health check.
-        with watch([found["Id"] for found in self._containers(name)]) as runs:
+        with watch([found["Id"] for found in new]) as runs:
             wait_until(lambda: not_healthy(url), timeout=_HEALTHY_WITHIN, alive=runs)
         return url
 
-    def _url(self, name: str) -> str:
+    def _url(self, name: str, container: dict[str, Any] | None = None) -> str:
+        if self.config.gateway and container:  # nothing is published, and the name stands for two at a switch
+            return _url_of(container)
         if self.config.container_url:
             return self.config.container_url.format(name)
         if name == "serving":
@@ -510,12 +541,17 @@ class Docker:
 
     def _log(self, name: str) -> str:
         """Return the end of the log of `serving` or the trial, indented."""
-        log = "".join(container_log(each["Id"], f"--tail={LOG_LINES}") for each in self._containers(name)[:1])
+        found = self._servers()[-1:] if name == "serving" else self._containers(name)[:1]
+        log = "".join(container_log(each["Id"], f"--tail={LOG_LINES}") for each in found)
         return "\n".join(f"    {line}" for line in log.splitlines())
 
     def _remove(self, name: str) -> None:
-        if identities := [found["Id"] for found in self._containers(name)]:
-            run(["docker", "rm", "--force", *identities])
+        _remove(self._containers(name))
+
+
+def _remove(found: Sequence[dict[str, Any]]) -> None:
+    if found:
+        run(["docker", "rm", "--force", *(each["Id"] for each in found)])
 
 
 def _has_settings(container: dict[str, Any], config: Config) -> bool:
@@ -524,13 +560,26 @@ def _has_settings(container: dict[str, Any], config: Config) -> bool:
     And with the variables of model.env; one that has been removed there since is not missed.
     """
     given = dict(pair.partition("=")[::2] for pair in container["Config"]["Env"])
-    published = container["HostConfig"]["PortBindings"]["8080/tcp"]
+    published = (container["HostConfig"]["PortBindings"] or {}).get("8080/tcp", [])
+    ports = [] if config.gateway else [str(config.serving_port)]
     wanted = {name: config.server.get(name, "") for name in SERVER_SETTINGS} | dict(config.model_environment)
     return (
         all(given.get(name, "") == value for name, value in wanted.items())
-        and any(binding["HostPort"] == str(config.serving_port) for binding in published)
+        and [binding["HostPort"] for binding in published] == ports
         and f"{config.project}_serving-{config.serving_network}" in container["NetworkSettings"]["Networks"]
     )
+
+
+def _is_healthy(container: dict[str, Any]) -> bool:
+    """Whether a model server answers, or the engine says so: not every machine reaches its address."""
+    told = container["State"].get("Health", {}).get("Status")
+    return told == "healthy" or not_healthy(_url_of(container)) is None
+
+
+def _url_of(container: dict[str, Any]) -> str:
+    """Return where a model server that publishes nothing answers on its own network."""
+    networks = container["NetworkSettings"]["Networks"].values()
+    return f"http://{next((network['IPAddress'] for network in networks if network['IPAddress']), '')}:8080"
 
 
 def _memory(container: str) -> int:

@@ -16,6 +16,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.memory import held_by, is_free
 from stack.modes.mode import Check
+from stack.modes.native_gateway import behind
 from stack.modes.preflight import check_port
 from stack.modes.processes import Process, failure, part_environment
 from stack.wait import not_healthy, wait_until
@@ -87,9 +88,16 @@ class ModelServers:
 
     def settings(self) -> str:
         """Return a digest of the settings that a new one would start with."""
-        config = self.config
-        text = json.dumps([config.server, config.model_environment, config.serving_port], sort_keys=True)
+        config, own = self.config, self._own_settings()
+        port = behind(config).serving_port
+        settings = [config.server, config.model_environment, port, *([own] if own else [])]
+        text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _own_settings(self) -> dict[str, str]:
+        """Return what the stack itself sets for a model server behind a gateway."""
+        own = behind(self.config)
+        return {"GATEWAY_SECRET": own.secret, "SERVER_SERVICE_NAMES": own.host} if own.secret else {}
 
     def fits_beside(self) -> bool:
         """Whether there is memory for one more beside the one that serves."""
@@ -117,9 +125,9 @@ class ModelServers:
         if old is not None and not is_healthy(old):
             old.stop()
             old = None
-        port = self.config.serving_port
+        port = behind(self.config).serving_port
         if old is None or not has_port(old, port):
-            check_port("SERVING_PORT", port, "the model server")
+            check_port("" if self.config.gateway else "SERVING_PORT", port, "the model server")
         new = next(process for process in self.processes() if old is None or process.name != old.name)
         try:
             check(self.start(new, note, model, python, port))
@@ -145,6 +153,7 @@ class ModelServers:
                 self.environ,
                 **self.config.model_environment,
                 **self.config.server,
+                **self._own_settings(),
                 **ports,
                 PYTHONPATH=str(MODEL_SERVER),
                 MLFLOW_DISABLE_TELEMETRY="true",

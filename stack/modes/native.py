@@ -19,7 +19,7 @@ from pathlib import Path
 from stack.cluster import Cluster
 from stack.config import Config
 from stack.errors import LockedError, StackError
-from stack.modes import model_servers, native_environment, native_spark
+from stack.modes import model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
 from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
@@ -145,9 +145,10 @@ class Native:
         return str(python)
 
     def check(self) -> None:
-        """Raise StackError if no stack is up here."""
+        """Raise StackError if no stack is up here, or one with another gateway than that of the settings."""
         if not self.is_up:
             raise StackError("no stack without Docker is running here; run: ./scripts/up --native")
+        native_gateway.check_running(self.config)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -252,6 +253,8 @@ class Native:
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
         own = () if self.config.elsewhere else ("tracking",)
+        if self.config.gateway:
+            own = (native_gateway.NAME, *own)
         parts = {name: self.process(name) for name in (*own, "trainer", "deploy")}
         running = {name: process for name, process in parts.items() if process.is_running()}
         if serving := self.servers.current():

@@ -1,21 +1,17 @@
 """Spark without Docker: pyspark in the state directory, for every Python; Java is the machine's own."""
 
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
-from stack.config import CHECKOUT
 from stack.errors import StackError
+from stack.modes.aside import Aside
 from stack.modes.build_error import spark_error
-from stack.modes.interruptible import run_interruptibly
 
-_LOCK = "lock"
+_SPARK = Aside("Spark", "spark", "about 20 s; it fetches 456 MB", spark_error)
 _OLDEST_JAVA = 17
 
 
@@ -40,43 +36,7 @@ def prepare(home: Path) -> Path:
         StackError: if it can't be installed, with what uv says.
 
     """
-    lock = hashlib.sha256((CHECKOUT / "lock" / "spark.txt").read_bytes()).hexdigest()[:8]
-    directory = home / "spark" / lock
-    if not directory.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with (directory.parent / _LOCK).open("w") as file:
-            _acquire(file)
-            if not directory.exists():  # whoever had the lock may have made it
-                _install(directory)
-    return directory
-
-
-def _acquire(file: IO[str]) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("another run installs Spark; this waits for it", flush=True)
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _install(directory: Path) -> None:
-    for left in directory.parent.glob("*.*"):  # by a run that was killed; another release may be in use
-        shutil.rmtree(left, ignore_errors=True)
-    # Of one that was killed, uv may still write.
-    partial = directory.with_name(f"{directory.name}.{os.getpid()}")
-    print("installing Spark (once, about 20 s; it fetches 456 MB)", flush=True)
-    try:
-        made = run_interruptibly(
-            ["bash", "-c", '. scripts/lib.sh; make_spark "$@"', "make_spark", str(partial)],
-            lambda: None,
-            environment=os.environ,
-            directory=CHECKOUT,
-        )
-        if made.how:
-            raise spark_error(made.how, made.output + made.log)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return _SPARK.prepare(home)
 
 
 def variables(directory: Path, temporary: Path) -> dict[str, str]:

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
-from stack.modes import model_servers
+from stack.modes import model_servers, native_gateway
 from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
+from stack.modes.native_gateway import Behind, behind
 from stack.modes.processes import Process, failure, part_environment
 from stack.modes.report import ended_text, told_by_tracking
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
-STOP_ORDER = ("deploy", "switch", "trial", "trainer", *SERVERS)
+STOP_ORDER = ("deploy", "switch", "trial", "trainer", native_gateway.NAME, *SERVERS)
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,19 @@ class Parts:
         return ModelServers(self.config)
 
     @property
+    def has_tracking(self) -> bool:
+        """Whether the stack has a tracking server of its own."""
+        return not self.config.elsewhere
+
+    @property
     def needed(self) -> set[str]:
-        """Name the servers without which the stack can't go on: its own tracking server, if it has one."""
-        return set() if self.config.elsewhere else {"tracking"}
+        """Name the servers without which the stack can't go on: its own tracking server, and the gateway."""
+        own = {"tracking": self.has_tracking, native_gateway.NAME: self.config.gateway is not None}
+        return {name for name, is_needed in own.items() if is_needed}
+
+    @property
+    def _behind(self) -> Behind:
+        return behind(self.config)
 
     @property
     def is_up(self) -> bool:
@@ -52,7 +63,7 @@ class Parts:
 
     def start_tracking(self) -> None:
         """Start the tracking server, without waiting for it."""
-        home = self.config.home
+        home, own = self.config.home, self._behind
         tracking = self.process("tracking")
         tracking.start(
             [
@@ -60,17 +71,28 @@ class Parts:
                 str(CHECKOUT / "tracking" / "server.py"),
                 "--workers=1",
                 "--host=127.0.0.1",
-                f"--port={self.config.tracking_port}",
+                f"--port={own.tracking_port}",
                 f"--backend-store-uri=sqlite:///{home / 'mlflow.db'}",
                 f"--artifacts-destination={home / 'artifacts'}",
             ],
-            part_environment(self.environ, CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE),
+            part_environment(
+                self.environ,
+                CHECKOUT / "tracking" / "server.env",
+                TRACKING_ENV_FILE,
+                GATEWAY_SECRET=own.secret,
+                GATEWAY_HOST=own.host,
+                GATEWAY_ORIGIN=_origin(own.host, self.config.tracking_port) if own.host else "",
+            ),
             home,
         )
 
     def wait_for_tracking(self) -> None:
         """Return when the tracking server is healthy, whoever started it."""
-        wait_until_healthy(self.process("tracking"), self.config.own_tracking_url, self.on_wait)
+        wait_until_healthy(self.process("tracking"), self._behind.tracking_url, self.on_wait)
+
+    def start_gateway(self, caddy: str) -> None:
+        """Start the gateway by this program; return when clients get through it."""
+        native_gateway.start(self.config, caddy, self.environ, self.on_wait)
 
     def told_by_tracking(self) -> str:
         """Return what the tracking server has told since it was started, indented."""
@@ -120,7 +142,7 @@ class Parts:
 
     def _running(self) -> set[str]:
         """Return which of the servers run."""
-        found = {"tracking"} if self.process("tracking").is_running() else set()
+        found = {name for name in ("tracking", native_gateway.NAME) if self.process(name).is_running()}
         serving = any(process.is_running() for process in self._servers.processes())
         return found | ({"serving"} if serving else set())
 
@@ -136,8 +158,11 @@ class Parts:
         self._stop(name for name in STOP_ORDER if name not in SERVERS)  # a deployment may finish its switch
         current = self._servers.current()
         kept = {current.name} if current and model_servers.is_healthy(current) else set()
+        has_its_port = current is not None and has_port(current, self._behind.serving_port)
+        if self.config.gateway and not has_its_port:  # it may have the gateway's
+            kept = set()
         self._stop(name for name in SERVERS if name not in kept)
-        return current is not None and bool(kept) and has_port(current, self.config.serving_port)
+        return bool(kept) and has_its_port
 
     def _stop(self, names: Iterable[str]) -> None:
         stuck = []
@@ -171,6 +196,11 @@ class Parts:
         if status != 0:
             raise failure(self.process(name), ended_text(status))
         return self.process(name).log_tail()
+
+
+def _origin(host: str, port: int) -> str:
+    """Return what a browser sends as the origin of the gateway's pages."""
+    return f"https://{host}" if port == 443 else f"https://{host}:{port}"
 
 
 def _status(child: subprocess.Popen[bytes]) -> int | None:

@@ -1,5 +1,6 @@
 """The state directory, and what is checked before any process is started."""
 
+import errno
 import shutil
 import socket
 import tempfile
@@ -13,11 +14,20 @@ from stack.modes.processes import Process
 # What the stack without Docker needs to start at all.
 NEEDED_BYTES = 200 * 1024**2
 
+_LOOPBACK = "127.0.0.1"
+
 # What lies in the state directory. The marker shows that it may be deleted, and names the checkout.
 MARKER = ".pyfunc-stack"
 _DATABASE = ("mlflow.db", "mlflow.db-journal", "mlflow.db.new", "mlflow.db.new-journal")
 _OLD_DATABASES = "mlflow.db.old-*"  # kept by migrations
-_DATA = (*_DATABASE, "artifacts", "models", "logs", "run", MARKER)
+_DATA = (*_DATABASE, "artifacts", "models", "logs", "run", "gateway", MARKER)
+# What may be there before the first `up`: of a gateway in Docker, and what `down --volumes` leaves.
+_BEFORE = {"gateway", "caddy", "environments", "spark"}
+
+
+def holds_others(home: Path) -> bool:
+    """Whether a directory holds what no command makes in a state directory before the first `up`."""
+    return not {path.name for path in home.iterdir()} <= _BEFORE
 
 
 def prepare_home(config: Config) -> None:
@@ -36,7 +46,7 @@ def prepare_home(config: Config) -> None:
         )
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / MARKER).exists() and any(home.iterdir()):
+        if not (home / MARKER).exists() and holds_others(home):
             raise StackError(
                 f"the state directory {home} holds other files; set STACK_HOME to an empty directory"
             )
@@ -118,6 +128,10 @@ def check_machine(config: Config, *, is_serving: bool) -> None:
 
     """
     check_room(config.home, NEEDED_BYTES, "make room, or set STACK_HOME to a directory on another disk")
+    if config.gateway:  # the servers behind it have ports that were free just now
+        check_port("TRACKING_PORT", config.tracking_port, "the gateway", config.gateway.bind)
+        check_port("SERVING_PORT", config.serving_port, "the gateway", config.gateway.bind)
+        return
     if not config.elsewhere:
         check_port("TRACKING_PORT", config.tracking_port, "the tracking server")
     if not is_serving:
@@ -134,22 +148,26 @@ def check_room(directory: Path, needed: int, remedy: str) -> None:
         )
 
 
-def check_port(setting: str, port: int, part: str) -> None:
-    """Raise StackError if the part can't listen on this port, which that setting sets."""
-    if error := port_error(port):
-        raise StackError(
-            f"{part} can't listen on port {port} ({error.strerror}); stop what uses it,"
-            f" or set {setting} to another port"
-        ) from error
+def check_port(setting: str, port: int, part: str, address: str = _LOOPBACK) -> None:
+    """Raise StackError if the part can't listen on this port, which that setting sets; if none, `up` does."""
+    error = port_error(port, address)
+    if error is None:
+        return
+    if error.errno == errno.EADDRNOTAVAIL:
+        raise StackError(f"BIND_ADDRESS is no address of this machine, found {address}; change it") from error
+    another = f"set {setting} to another port" if setting else "run ./scripts/down and ./scripts/up"
+    raise StackError(
+        f"{part} can't listen on port {port} ({error.strerror}); stop what uses it, or {another}"
+    ) from error
 
 
-def port_error(port: int) -> OSError | None:
+def port_error(port: int, address: str = _LOOPBACK) -> OSError | None:
     """Return what keeps a server from listening on this port of this machine; None if nothing does."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         # As the servers set it, so that a connection that is still closing does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError as error:
             return error
     return None

@@ -23,7 +23,10 @@ from stack.wait import Clock, wait_until
 
 _MARK = "PYFUNC_STACK_PROCESS"
 # Such settings in the user's shell are for the user's own servers, or have been read by stack.config.
-_FOREIGN = ("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "SERVING_", "PYTHONPATH")
+_FOREIGN = (
+    *("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "SERVING_", "PYTHONPATH"),
+    *("GATEWAY_SECRET", "GATEWAY_ORIGIN"),
+)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def ended_text(status: int) -> str:
 
 
 def _addresses(config: Config) -> str:
+    scheme = "https" if config.gateway else "http"
     return (
-        f"    MLflow UI    {config.elsewhere or f'http://localhost:{config.tracking_port}'}\n"
-        f"    predictions  http://localhost:{config.serving_port}/invocations"
+        f"    MLflow UI    {config.elsewhere or f'{scheme}://localhost:{config.tracking_port}'}\n"
+        f"    predictions  {scheme}://localhost:{config.serving_port}/invocations"
     )

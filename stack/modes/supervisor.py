@@ -13,6 +13,7 @@ from typing import IO
 from stack.config import Config
 from stack.errors import StackError
 from stack.interruption import Interruption
+from stack.modes import native_gateway
 from stack.modes.parts import Parts
 from stack.modes.preflight import (
     check_home_owner,
@@ -57,13 +58,19 @@ def up(config: Config, *, detach: bool) -> None:
         _follow_up(parts, progress, supervisor)
         return
     with supervisor.claim() as lock:
-        check_machine(config, is_serving=parts.stop_left_over())
+        is_serving = parts.stop_left_over()
+        native_gateway.choose_ports(config, is_serving=is_serving)
+        check_machine(config, is_serving=is_serving)
+        caddy = native_gateway.prepare(config.home, interruption.check) if config.gateway else ""
         try:
-            if parts.needed:
+            if parts.has_tracking:
                 parts.start_tracking()
+            if caddy:
+                _step(progress, "starting the gateway", lambda: parts.start_gateway(caddy))
             failed = _train_and_deploy(parts, progress, is_new=True)
             watched = parts.watch(parts.needed)
-            if failed is not None and not watched:  # nothing runs: the tracking server is elsewhere
+            # Nothing runs that is of use: the tracking server is elsewhere.
+            if failed is not None and watched <= {native_gateway.NAME}:
                 raise failed
             if failed is None:
                 print(up_text(config, "./scripts/down" if detach else "Ctrl-C"), flush=True)
@@ -93,7 +100,10 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
-    if parts.needed:
+    native_gateway.check_running(parts.config)
+    if parts.config.gateway and parts.config.gateway.certificate:  # it may have been renewed
+        native_gateway.reload(parts.config)
+    if parts.has_tracking:
         if not parts.process("tracking").is_running():
             raise StackError(
                 "the stack that runs here was started with a tracking server elsewhere, and has none of its"
@@ -122,7 +132,7 @@ def _train_and_deploy(parts: Parts, progress: Progress, *, is_new: bool = False)
         return parts.told_by_tracking() if is_new else ""
 
     def wait_for_tracking() -> None:
-        if parts.needed:
+        if parts.has_tracking:
             _step(progress, "starting the tracking server", tracking_answers)
 
     with contextlib.ExitStack() as started:

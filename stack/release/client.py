@@ -1,19 +1,33 @@
 """The client of a model server on this machine."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import requests
 
 from stack.errors import StackError
 
+
+@dataclass(frozen=True)
+class Door:
+    """What a model server's client needs to be let in: a login, the authority's file, headers."""
+
+    login: tuple[str, str] | None = None
+    verified_by: str | bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_DOOR = Door()
 # So many seconds after its own limit, the server should have said that the model is too slow.
 _MORE = 5
 
 
 def ask(
-    url: str, body: str | bytes, content_type: str = "application/json", *, timeout: int
+    url: str, body: str | bytes, content_type: str = "application/json", *, timeout: int, door: Door = NO_DOOR
 ) -> requests.Response:
     """Post a request for predictions to the model server at ``url``, past any proxy; return its answer.
 
-    ``timeout`` is the server's own limit for a prediction, in seconds.
+    ``timeout`` is the server's own limit for a prediction, in seconds; ``door`` is what lies before it.
 
     Raises:
         StackError: if nothing answers, or not in time.
@@ -21,7 +35,8 @@ def ask(
     """
     session = requests.Session()
     session.trust_env = False  # a proxy that the environment names can't reach this machine's own ports
-    headers = {"Content-Type": content_type}
+    session.auth, session.verify = door.login, door.verified_by
+    headers = {"Content-Type": content_type, **door.headers}
     try:
         return session.post(f"{url}/invocations", data=body, headers=headers, timeout=timeout + _MORE)
     except requests.Timeout as error:

@@ -15,6 +15,7 @@ from stack.config import Config, load_config
 from stack.errors import LockedError, StackError
 from stack.interruption import Interruption
 from stack.modes.choice import choose_mode
+from stack.modes.door import trust
 from stack.modes.mode import Mode
 from stack.release.deploy import deploy, resume, serve_last
 from stack.tracking import no_answer, remedy, seconds_to_wait
@@ -167,6 +168,7 @@ def open_registry(config: Config) -> Iterator["Registry"]:
         os.environ.setdefault(f"MLFLOW_{name}", value)
     for name in CLIENT_SETTINGS:  # to MLflow's client, an empty path of a certificate means to check none
         os.environ.pop(name, None)
+    trust(config)
     os.environ.update(config.client)
     import mlflow
     from mlflow import MlflowClient

@@ -188,12 +188,15 @@ def _bake(
 
 def _replay(registry: "Registry", mode: Mode, version: str, record: "Record", url: str) -> None:
     """Check the answers at ``url``, and tag the version as passed; StackError if an answer is wrong."""
+    from stack.release.client import Door
     from stack.release.replay import FailedInsideError, replay
 
     since = time.monotonic()
     config = mode.config
+    # The server itself is asked, which may be behind a gateway.
+    door = Door(headers=config.gateway.headers() if config.gateway and config.is_guarded else {})
     try:
-        found = replay(url, record, timeout=config.server_timeout, queue=config.server_queue)
+        found = replay(url, record, timeout=config.server_timeout, queue=config.server_queue, door=door)
     except FailedInsideError as error:
         raise StackError(f"{error}. The end of its log:\n{mode.last_log()}") from error
     how = "passed" if record.exchanges else "unchecked"

@@ -12,7 +12,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import DataType
 
 from stack.errors import StackError
-from stack.release.client import ask
+from stack.release.client import NO_DOOR, Door, ask
 from stack.wait import not_healthy
 
 # As the trainer's own default.
@@ -68,11 +68,12 @@ class FailedInsideError(StackError):
     """The model failed on a request that it answered before; the log of the model server says how."""
 
 
-def replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
+def replay(url: str, record: Record, *, timeout: int, queue: int, door: Door = NO_DOOR) -> str:
     """Ask the model server at ``url``; return in a few words what it did right.
 
     It gets each request of the record. Then several clients repeat the first ones at once. Then it gets
-    requests that it must refuse. ``timeout`` [s] and ``queue`` are the server's own limits.
+    requests that it must refuse. ``timeout`` [s] and ``queue`` are the server's own limits,
+    ``door`` is what lies before it.
 
     Raises:
         StackError: at the first thing that is wrong.
@@ -82,16 +83,16 @@ def replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
         raise StackError(f"it is not healthy: {reason}")
     slowest = 0.0
     for number, exchange in enumerate(record.exchanges):
-        answer = ask(url, json.dumps(exchange.request), timeout=timeout)
+        answer = ask(url, json.dumps(exchange.request), timeout=timeout, door=door)
         _check(answer, exchange, record.tolerance)
         if number < _REPEATED:
             slowest = max(slowest, answer.elapsed.total_seconds())
     # So few that none waits longer for the others than the server lets it.
     clients = max(1, min(_CLIENTS, queue, int(timeout / 2 / max(slowest, 1e-3))))
-    _ask_at_once(url, record, timeout, clients)
+    _ask_at_once(url, record, timeout, clients, door)
     wrong = dict(wrong_requests(record))
     for what, body in wrong.items():
-        status = ask(url, body, timeout=timeout).status_code
+        status = ask(url, body, timeout=timeout, door=door).status_code
         if not 400 <= status < 500:
             raise StackError(f"it answered a request with {what} with status {status}, expected 4xx")
     found = f"{len(wrong)} wrong requests refused"
@@ -113,11 +114,11 @@ def _listed(answers: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return answers if isinstance(answers, list) else [answers]
 
 
-def _ask_at_once(url: str, record: Record, timeout: int, clients: int) -> None:
+def _ask_at_once(url: str, record: Record, timeout: int, clients: int, door: Door) -> None:
     """Repeat the first requests, several at once; StackError if an answer differs then."""
 
     def repeat(exchange: Exchange) -> None:
-        answer = ask(url, json.dumps(exchange.request), timeout=timeout)
+        answer = ask(url, json.dumps(exchange.request), timeout=timeout, door=door)
         try:
             _check(answer, exchange, record.tolerance)
         except FailedInsideError:

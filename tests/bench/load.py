@@ -6,6 +6,7 @@ a request, the same for every server.
 
 import select
 import socket
+import ssl
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,10 +27,15 @@ class Load:
     rate: float
 
 
-def http_request(path: str, body: bytes) -> bytes:
-    """Return the bytes of a POST of JSON; HTTP/1.1 keeps the connection open."""
+def http_request(path: str, body: bytes, token: str = "", secret: str = "") -> bytes:
+    """Return the bytes of a POST of JSON; HTTP/1.1 keeps the connection open.
+
+    ``token`` logs in at a gateway; ``secret`` is what a gateway itself shows.
+    """
+    login = f"Authorization: Bearer {token}\r\n" if token else ""
+    login += f"X-Gateway-Secret: {secret}\r\n" if secret else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {_HOST}\r\nAccept: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {_HOST}\r\nAccept: application/json\r\n{login}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -37,11 +43,12 @@ def http_request(path: str, body: bytes) -> bytes:
 
 @dataclass
 class Client:
-    """One connection, with at most one request on its way."""
+    """One connection, with at most one request on its way; ``authority`` is a file to check TLS by."""
 
     port: int
     request: bytes
     patience: float = _PATIENCE
+    authority: str = ""
     connection: socket.socket = field(init=False)
     sent_at: float = 0.0
     _received: bytes = b""
@@ -50,6 +57,9 @@ class Client:
         """Open the connection."""
         self.connection = socket.create_connection((_HOST, self.port), timeout=self.patience)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.authority:
+            context = ssl.create_default_context(cafile=self.authority)
+            self.connection = context.wrap_socket(self.connection, server_hostname="localhost")
 
     def close(self) -> None:
         """Close it."""
@@ -87,7 +97,7 @@ class Client:
         return head, body
 
 
-def ask(port: int, request: bytes, patience: float = _PATIENCE) -> tuple[int, bytes]:
+def ask(port: int, request: bytes, patience: float = _PATIENCE, authority: str = "") -> tuple[int, bytes]:
     """Send one request on a connection of its own; return status and body of the answer.
 
     Raises:
@@ -95,7 +105,7 @@ def ask(port: int, request: bytes, patience: float = _PATIENCE) -> tuple[int, by
         StackError: if the server closes the connection instead.
 
     """
-    client = Client(port, request, patience)
+    client = Client(port, request, patience, authority)
     client.connect()
     with client.connection:
         client.send()
@@ -104,7 +114,9 @@ def ask(port: int, request: bytes, patience: float = _PATIENCE) -> tuple[int, by
     return int(answer[0].split()[1]), answer[1]
 
 
-def measure(port: int, request: bytes, answer: bytes, clients: int, seconds: float) -> Load:
+def measure(
+    port: int, request: bytes, answer: bytes, clients: int, seconds: float, authority: str = ""
+) -> Load:
     """Send the same request over and over on ``clients`` connections, each waiting for its answer.
 
     Each answer must have status 200 and be as long as ``answer``, which the caller has found right.
@@ -114,7 +126,7 @@ def measure(port: int, request: bytes, answer: bytes, clients: int, seconds: flo
 
     """
     with ExitStack() as open_connections:
-        connected = [Client(port, request) for _ in range(clients)]
+        connected = [Client(port, request, authority=authority) for _ in range(clients)]
         for client in connected:
             client.connect()
             open_connections.callback(client.close)

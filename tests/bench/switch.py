@@ -14,10 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stack.errors import StackError
-from stack.wait import wait_until
+from stack.gateway import OVERLAY, Gateway, token
 from tests.bench.prepare import say
 from tests.bench.program import status_of
 from tests.bench.startup import clone
@@ -26,10 +29,9 @@ from tests.bench.switch_client import Job
 from tests.bench.switch_load import Clients, under_load
 from tests.bench.switch_report import report
 from tests.bench.switch_results import SWITCHES, Soak, Step
-from tests.bench.switch_steps import Steps, one_round
+from tests.bench.switch_steps import Steps, one_round, served
 from tests.bench.switch_versions import Versions
-from tests.bench.watching import answers_right
-from tests.e2e.stacks import ModelExample, missing_docker, new_stack, removed
+from tests.e2e.stacks import ModelExample, Stack, missing_docker, new_stack, removed
 
 _REST = 1.0  # seconds between two steps, to see what is usual, and what comes late
 
@@ -47,19 +49,35 @@ def questions(model: ModelExample) -> list[tuple[str, list[str]]]:
 def soak(mode: str, home: Path, arguments: argparse.Namespace) -> Soak:
     """Bring a stack up, change its versions under load, and take it down."""
     stack = new_stack(mode, home / "state", clone(home, with_packages=True))
+    if arguments.gateway:
+        stack = behind_gateway(stack)
     with removed(stack):
         say(f"{mode}: bringing a stack up, and training versions that fail")
         stack.up()
         versions = Versions(stack)
         versions.train_failing()
-        steps = Steps(stack, versions)
-        port = stack.ports[1]
-        wait_until(lambda: None if answers_right(port) else "no right answer", timeout=60)
-        asking = Job(port, questions(stack.model), kept=arguments.clients, fresh=arguments.clients)
+        way_in: dict[str, Any] = {}
+        if stack.gateway:
+            way_in = {"auth": stack.gateway.login(), "verify": str(stack.gateway.authority)}
+        steps = Steps(stack, versions, partial(served, **way_in))
+        asking = Job(stack.ports[1], questions(stack.model), kept=arguments.clients, fresh=arguments.clients)
+        if stack.gateway:
+            login = token(*stack.gateway.login())
+            asking = replace(asking, authority=str(stack.gateway.authority), token=login, patience=30)
+        if not stack.model.is_right(stack.predictions()):
+            raise StackError("the answers are wrong, so their times mean nothing")
         with under_load(asking) as load:
             time.sleep(_REST)
             done = change(one_round(mode), steps.do, load.clients, arguments)
     return Soak(load.requests, done, load.late)
+
+
+def behind_gateway(stack: Stack) -> Stack:
+    """Choose the gateway in the checkout of a stack, and let this process log in there."""
+    (stack.checkout / ".env").write_text(f"COMPOSE_FILE=docker-compose.yml:{OVERLAY}\n")
+    gateway = Gateway(stack.checkout / "gateway", Path(stack.settings["STACK_HOME"]) / "gateway")
+    os.environ.update({**gateway.trust(), **gateway.credentials()})
+    return replace(stack, gateway=gateway)
 
 
 def change(
@@ -117,6 +135,7 @@ def main() -> int:
     modes = parser.add_mutually_exclusive_group()
     for mode in ("native", "docker"):
         modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, help="only this mode")
+    parser.add_argument("--gateway", action="store_true", help="behind the gateway, by TLS and with a login")
     for name, default, what in (
         ("switches", 20, "how often the version changes at least"),
         ("requests", 100_000, "how many requests there are at least"),

@@ -6,9 +6,11 @@ import os
 import random
 import select
 import socket
+import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 from stack.errors import StackError
 from tests.bench.load import Client, http_request
@@ -21,7 +23,10 @@ Record = tuple[float, float, bool, str]
 
 @dataclass(frozen=True)
 class Job:
-    """Whom to ask what: each question is a body and the right predictions; times in seconds."""
+    """Whom to ask what: each question is a body and the right predictions; times in seconds.
+
+    Behind a gateway, ``authority`` is the file by which its certificate is checked, ``token`` what logs in.
+    """
 
     port: int
     questions: list[tuple[str, list[str]]]
@@ -29,6 +34,8 @@ class Job:
     fresh: int = 4
     think: float = 0.012
     patience: float = 10.0
+    authority: str = ""
+    token: str = ""
 
 
 @dataclass
@@ -71,14 +78,16 @@ class Asker:
 
     def go_on(self) -> Record | None:
         """Do what the connection is ready for; return what became of the request, when it has ended."""
-        if self.client is None or not self.is_busy:  # a connection that no request is on may be closed
-            self.close()
+        if self.client is None or not self.is_busy:
+            self._look_idle()
             return None
         try:
             if not self._is_sent:
                 self._send_first(self.client)
                 return None
             answer = self.client.receive()
+        except ssl.SSLWantReadError:
+            return None
         except (OSError, StackError) as error:
             return self._end(_why(error))
         if answer is None:
@@ -93,6 +102,17 @@ class Asker:
         """Wait no longer."""
         return self._end(f"no answer within {self.job.patience:g} s")
 
+    def _look_idle(self) -> None:
+        """Close a connection that no request is on, if the server has; with TLS, it also sends tickets."""
+        if self.client is not None and isinstance(self.client.connection, ssl.SSLSocket):
+            try:
+                self.client.connection.recv(1)
+            except ssl.SSLWantReadError:
+                return
+            except OSError:
+                pass
+        self.close()
+
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self.client is not None:
@@ -101,7 +121,7 @@ class Asker:
 
     def _connect(self) -> Client:
         body, _ = self.job.questions[self.number % len(self.job.questions)]
-        client = Client(self.job.port, http_request("/invocations", body.encode()))
+        client = Client(self.job.port, http_request("/invocations", body.encode(), self.job.token))
         client.connection = socket.socket()
         client.connection.setblocking(False)
         client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -113,8 +133,19 @@ class Asker:
         return client
 
     def _send_first(self, client: Client) -> None:
+        """Send when the connection is there and, with TLS, its handshake is over."""
         if status := client.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(status, os.strerror(status))
+        if self.job.authority:
+            if not isinstance(client.connection, ssl.SSLSocket):
+                client.connection = _context(self.job.authority).wrap_socket(
+                    client.connection, do_handshake_on_connect=False, server_hostname="localhost"
+                )
+            try:
+                client.connection.do_handshake()
+            except ssl.SSLWantReadError:
+                self.poll.modify(client.connection, select.EPOLLIN)
+                return
         client.send()
         self._is_sent = True
         self.poll.modify(client.connection, select.EPOLLIN)
@@ -137,6 +168,11 @@ class Asker:
             pause = _AFTER_FAILURE
         self.due = now + pause
         return self.begun, now, self._is_new, failure
+
+
+@cache
+def _context(authority: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority)
 
 
 def _why(error: OSError | StackError) -> str:

@@ -54,15 +54,17 @@ def one_round(mode: str) -> list[str]:
     return [kind for kind in _ROUND if kind not in _FAILING or kind in ways_to_fail(mode)]
 
 
-def served(url: str) -> dict[str, Any]:
+def served(url: str, **way_in: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return what the model server says that it serves: the version, and since when.
+
+    ``way_in`` is what requests needs to pass a gateway.
 
     Raises:
         StackError: if it does not say that, or says something else when it is asked again.
 
     """
     try:
-        found = [requests.get(f"{url}/model", timeout=10).json() for _ in range(_ASKED)]
+        found = [requests.get(f"{url}/model", timeout=10, **way_in).json() for _ in range(_ASKED)]
     except requests.RequestException as error:
         raise StackError(f"the model server does not say what it serves: {error}") from error
     if any(model != found[0] for model in found):

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from stack.config import CHECKOUT
+from stack.gateway import Gateway
 from stack.modes.engine_error import why_no_engine
 from stack.modes.processes import processes_with
 from tests.conftest import two_free_ports
@@ -73,7 +74,7 @@ def missing_docker() -> str:
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack: its addresses, and the ways in which a user works with it."""
+    """One stack: its addresses, and the ways in which a user works with it; a gateway may be before it."""
 
     mode: str
     ports: tuple[int, int]
@@ -81,14 +82,18 @@ class Stack:
     model: ModelExample = IRIS
     checkout: Path = CHECKOUT
     shell: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    gateway: Gateway | None = None
 
     @property
     def tracking_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports[0]}"
+        return self._url(self.ports[0])
 
     @property
     def serving_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports[1]}"
+        return self._url(self.ports[1])
+
+    def _url(self, port: int) -> str:
+        return f"https://localhost:{port}" if self.gateway else f"http://127.0.0.1:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -160,8 +165,11 @@ class Stack:
         self.script("down", *arguments)
 
     def post(self, body: str | bytes, content_type: str = "application/json") -> requests.Response:
-        headers = {"Content-Type": content_type}
-        return requests.post(f"{self.serving_url}/invocations", data=body, headers=headers, timeout=30)
+        """Ask for predictions; behind a gateway, as the stack's own user."""
+        headers, login = {"Content-Type": content_type}, self.gateway.login() if self.gateway else None
+        verified_by = str(self.gateway.authority) if self.gateway else True
+        url = f"{self.serving_url}/invocations"
+        return requests.post(url, data=body, headers=headers, timeout=30, auth=login, verify=verified_by)
 
     def predictions(self) -> Any:  # noqa: ANN401
         answer = self.post(self.model.request)
@@ -199,12 +207,11 @@ class Stack:
             running = docker(
                 "ps", "--all", "--no-trunc", "--format={{.Names}}", f"--filter=name=^{project}-"
             ).split()
-            assert {name for name in running if name.startswith(f"{project}-serving")} == {
-                f"{project}-serving-1"
-            }
+            # Its number is the next one where each new one is started beside the old one, behind a gateway.
+            [serving] = [name for name in running if name.startswith(f"{project}-serving-")]
             assert not [name for name in running if "trial" in name or "deploying" in name]
             image, identity = docker(
-                "container", "inspect", "--format={{.Config.Image}} {{.Image}}", f"{project}-serving-1"
+                "container", "inspect", "--format={{.Config.Image}} {{.Image}}", serving
             ).split()
             assert (image, identity) == (f"{project}/{model}:{champion}", tags["image_id"])
         else:

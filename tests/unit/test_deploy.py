@@ -15,6 +15,7 @@ from stack.config import load_config
 from stack.errors import StackError, TrackingError
 from stack.modes.environment import Environment
 from stack.modes.mode import Check, Scorer, Served, Service, nothing
+from stack.release.client import Door
 from stack.release.deploy import deploy, rollback_target, serve_last
 from stack.release.registry import Registry
 from stack.release.replay import FailedInsideError, Record
@@ -252,11 +253,11 @@ def run(world: World, version: str | None = None, **options: Any) -> str:  # noq
     return deploy(FakeRegistry(world), FakeMode(world), version, **options)
 
 
-def fake_replay(url: str, record: Record, *, timeout: int, queue: int) -> str:
+def fake_replay(url: str, record: Record, *, timeout: int, queue: int, door: Door) -> str:
     if not record.exchanges:
         return "2 wrong requests refused"
     world, version = record.exchanges[0].request["world"], record.exchanges[0].request["version"]
-    assert (timeout, queue) == (7, 3)
+    assert (timeout, queue, door) == (7, 3, Door())
     assert url == version
     assert version in (world.trial, world.served)
     world.step()

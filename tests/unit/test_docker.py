@@ -12,6 +12,7 @@ import pytest
 
 from stack.config import CHECKOUT, load_config
 from stack.errors import StackError
+from stack.gateway import Gateway
 from stack.modes.compose import come_up_command, compose_command, ends_at_once
 from stack.modes.docker import (
     Docker,
@@ -119,6 +120,7 @@ def a_container(status: str = "running", **others: Any) -> dict[str, Any]:  # no
     """Say what the engine knows of a container of `serving`."""
     return {
         "Id": "it",
+        "Created": "2026-02-02T10:00:00.000000000Z",
         "Image": "sha256:it",
         "Config": {"Image": "mine/wine:3", "Labels": LABELS, "Env": ["SERVER_WORKERS=3", "SERVER_QUEUE="]},
         "HostConfig": {"PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "7002"}]}},
@@ -143,7 +145,7 @@ class Engine:
             monkeypatch.setattr(f"stack.modes.{module}.run", run)
             monkeypatch.setattr(f"stack.modes.{module}.find_image", lambda _name: an_image("sha256:it"))
         monkeypatch.setattr(Docker, "_containers", lambda _, name: serving if name == "serving" else ())
-        monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service: f"http://{service}")
+        monkeypatch.setattr(Docker, "_wait_healthy", lambda _, service, *__: f"http://{service}")
 
     def got(self, *starts: str) -> list[str]:
         return [command for command in self.commands if command.startswith(starts)]
@@ -280,6 +282,110 @@ def test_what_is_found_wrong_where_it_is_served_does_not_stay(monkeypatch: pytes
     with pytest.raises(StackError, match="answers otherwise"):
         Docker(CONFIG).serve("3", check)
     assert engine.got("docker rm", "docker tag") == ["docker rm --force it"]
+
+
+GUARDED = replace(CONFIG, gateway=Gateway(Path("/nonexistent"), Path("/nonexistent")))
+
+
+class Beside:
+    """An engine behind a gateway: `up` makes one more container of `serving`, and `rm` removes some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *healthy: str, sick: tuple[str, ...] = ()) -> None:
+        self.serving, self.healthy, self.done = [*healthy, *sick], {*healthy, "new"}, list[str]()
+
+        def run(command: list[str], _: object = None) -> subprocess.CompletedProcess[str]:
+            if "up" in command:
+                self.serving.append("new")
+                self.done.append(next(word for word in command if word.startswith("--scale")))
+                assert "--no-recreate" in command
+            elif command[:2] in (["docker", "stop"], ["docker", "rm"]):
+                gone = command[2:] if command[1] == "stop" else command[3:]
+                self.done += [f"{command[1]} {name}" for name in gone]
+                if command[1] == "rm":
+                    self.serving = [name for name in self.serving if name not in gone]
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        def found(_: Docker, name: str) -> list[dict[str, Any]]:
+            if name != "serving":
+                return []
+            return [
+                a_container(
+                    Id=each,
+                    Created=f"{'2' if each == 'new' else '1'}{each}",
+                    NetworkSettings={"Networks": {"net": {"IPAddress": each}}},
+                )
+                for each in self.serving
+            ]
+
+        monkeypatch.setattr("stack.modes.docker.run", run)
+        monkeypatch.setattr("stack.modes.docker.find_image", lambda _name: None)
+        monkeypatch.setattr(Docker, "_containers", found)
+        monkeypatch.setattr("stack.modes.docker.not_healthy", self._not_healthy)
+
+    def _not_healthy(self, url: str) -> str | None:
+        return None if url.removeprefix("http://").removesuffix(":8080") in self.healthy else "sick"
+
+
+def test_behind_a_gateway_the_old_server_stops_when_the_new_one_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine, asked = Beside(monkeypatch, "old"), list[str]()
+
+    def check(url: str) -> None:
+        asked.append(url)
+        assert engine.done == ["--scale=serving=2"]
+
+    Docker(GUARDED).serve("3", check)
+    assert asked == ["http://new:8080"]
+    assert engine.done == ["--scale=serving=2", "stop old", "rm old"]
+    assert engine.serving == ["new"]
+
+
+def test_behind_a_gateway_the_old_server_goes_on_if_the_new_one_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Beside(monkeypatch, "old")
+
+    def check(_: str) -> None:
+        raise StackError("it answers otherwise")
+
+    with pytest.raises(StackError, match="answers otherwise"):
+        Docker(GUARDED).serve("3", check)
+    assert engine.done == ["--scale=serving=2", "rm new"]
+    assert engine.serving == ["old"]
+
+
+def test_behind_a_gateway_a_server_that_does_not_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Beside(monkeypatch, sick=("old",))
+    Docker(GUARDED).serve("3")
+    assert engine.done == ["rm old", "--scale=serving=1"]
+    assert engine.serving == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("healthy", "sick", "kept"),
+    [
+        (("old", "new"), (), "old"),
+        (("new",), ("old",), "new"),
+        (("old",), ("new",), "old"),
+        (("old",), (), "old"),
+    ],
+)
+def test_of_two_servers_that_a_killed_deployment_left_the_right_one_goes_on(
+    monkeypatch: pytest.MonkeyPatch, healthy: tuple[str, ...], sick: tuple[str, ...], kept: str
+) -> None:
+    engine = Beside(monkeypatch, *healthy, sick=sick)
+    engine.healthy = set(healthy)
+    Docker(GUARDED).clean_up()
+    assert engine.serving == [kept]
+    served = Docker(GUARDED).served()
+    assert served is not None
+    assert served.is_healthy
+
+
+def test_behind_a_gateway_nothing_else_is_published() -> None:
+    assert not [option for option in trial_command(GUARDED) if "publish" in option]
+    assert "gateway" in come_up_command(GUARDED)
 
 
 def test_what_is_tried_out_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ ARCHITECTURE = CHECKOUT / "ARCHITECTURE.md"
 DOCS = sorted((CHECKOUT / "docs").glob("*.md"))
 PAGES = [README, ARCHITECTURE, CHECKOUT / "CHANGELOG.md", CHECKOUT / "vendor" / "README.md", *DOCS]
 SCRIPTS = {path.name for path in (CHECKOUT / "scripts").iterdir() if path.suffix == ""}
-SERVICES = set(yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"])
+SERVICES = set(yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]) | {"gateway"}
 # The commands of Compose that take names of services and no other words.
 ON_SERVICES = {"up", "build", "logs", "restart", "start", "stop", "wait"}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

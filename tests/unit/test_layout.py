@@ -15,7 +15,7 @@ from stack.vendor import PLATFORMS as KNOWN_PLATFORMS
 
 # The names by which each part's modules are imported.
 PARTS = {
-    "tracking": {"tracking", "mlflow_internals", "options", "database"},
+    "tracking": {"tracking", "mlflow_internals", "options", "database", "door"},
     "trainer": {"trainer", "workflow", "custom_code", "iris_classifier", "train", "infer"},
     "serving": {"serving", "model_server", "scorer"},
     "stack": {"stack"},
@@ -26,6 +26,7 @@ FLOORS = (
         "stack.cluster",
         "stack.model_env",
         "stack.errors",
+        "stack.gateway",
         "stack.tracking",
         "stack.tracking_settings",
         "stack.wait",
@@ -34,7 +35,7 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.export", "stack.vendor", "stack.run", "stack.score"),
+    ("stack.doctor", "stack.export", "stack.vendor", "stack.run", "stack.score", "stack.users"),
     ("stack.__main__",),
 )
 

@@ -98,7 +98,8 @@ def test_a_stack_that_is_this_checkouts_or_nobodys_is_used(machine: Machine, che
     assert check_project(machine.config).state == "ok"
     compose.down(machine.config, volumes=True)
     [left, down] = machine.changes()
-    assert left == "rm --force it mine-trial mine-answering"  # the first is that of `watch`
+    # The first two are those of `watch` and of the gateway.
+    assert left == "rm --force it it mine-trial mine-answering"
     assert down.endswith("down --volumes")
 
 

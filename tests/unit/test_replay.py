@@ -12,6 +12,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from stack.errors import StackError
+from stack.release.client import Door
 from stack.release.replay import (
     Exchange,
     FailedInsideError,
@@ -62,6 +63,7 @@ class ModelServer(ThreadingHTTPServer):
         super().__init__(*arguments)
         self.answers = {json.dumps(of.request).encode(): of.answers for of in RECORD.exchanges}
         self.asked: list[bytes] = []
+        self.shown: set[str] = set()
         self.at_work = self.most_at_work = 0
         self.lock = threading.Lock()
 
@@ -79,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server = self.server
+        server.shown.add(self.headers.get("X-Gateway-Secret", ""))
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with server.lock:
             server.asked.append(body)
@@ -117,6 +120,11 @@ def ask(server: ModelServer, record: Record = RECORD, *, timeout: int = 60, queu
 
 def test_a_server_that_does_all_right_is_told_so_with_numbers(server: ModelServer) -> None:
     assert ask(server) == "2 answers equal, 5 wrong requests refused"
+
+
+def test_each_request_shows_what_the_server_wants_to_see(server: ModelServer) -> None:
+    replay(server.url, RECORD, timeout=60, queue=64, door=Door(headers={"X-Gateway-Secret": "between-us"}))
+    assert server.shown == {"between-us"}
 
 
 def test_a_server_that_is_not_healthy_is_not_asked(server: ModelServer) -> None:

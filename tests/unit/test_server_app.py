@@ -65,6 +65,26 @@ def test_other_paths_and_methods_get_the_answer_of_mlflow(served: Served, method
     assert ours.headers["content-type"] == mlflows.headers["content-type"]
 
 
+@pytest.mark.parametrize("path", ["/model", "/metrics", "/docs", "/version", "/invocations"])
+def test_behind_a_gateway_it_answers_only_who_shows_the_secret(served: Served, path: str) -> None:
+    with served.with_settings(gateway_secret=b"between-us") as guarded:
+        client = guarded.ours
+
+        def ask(method: str, *body: bytes, **headers: str) -> Answer:
+            given = {name.replace("_", "-"): value for name, value in headers.items()}
+            return client.run(client.ask(method, path, *body, headers={"content-type": JSON, **given}))
+
+        method, body = ("POST", split(ROW)) if path == "/invocations" else ("GET", b"")
+        for wrong in ({}, {"x_gateway_secret": "wrong"}, {"x_gateway_secret": ""}):
+            refused = ask(method, body, **wrong)
+            assert (refused.status, refused.message) == (
+                403,
+                "this server answers the gateway only; ask that",
+            )
+        assert ask(method, body, **{"x_gateway_secret": "between-us"}).status == 200
+        assert [client.get(each).status for each in ("/health", "/ping")] == [200, 200]
+
+
 def test_the_server_says_which_model_it_serves(served: Served) -> None:
     identity = json.loads(served.ours.get("/model").body)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", identity.pop("since"))

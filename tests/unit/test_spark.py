@@ -533,7 +533,7 @@ def test_spark_is_installed_once_and_one_in_use_stays(
         installed.append(command[-1])
         return SimpleNamespace(how="")
 
-    monkeypatch.setattr(native_spark, "run_interruptibly", install)
+    monkeypatch.setattr("stack.modes.aside.run_interruptibly", install)
     assert native_spark.prepare(tmp_path) == native_spark.prepare(tmp_path)
     assert len(installed) == 1
     assert {each.name for each in places.iterdir()} == {"0ld", "lock", native_spark.prepare(tmp_path).name}

@@ -1,6 +1,7 @@
 """The tracking server as a process, and real clients of MLflow."""
 
 import http.client
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from mlflow import MlflowClient
 
 from stack.config import CHECKOUT
 from stack.errors import StackError
+from stack.modes.native_gateway import behind
 from tests.unit.tracking_servers import own_config, running, started
 
 CLIENTS = 64
@@ -240,3 +242,68 @@ def test_no_option_that_the_stack_gives_as_an_argument_can_be_set() -> None:
 def test_the_names_given_are_added_to_the_stacks_own(given: str, allowed: str | None) -> None:
     own = "localhost,localhost:*,127.0.0.1,127.0.0.1:*,tracking,tracking:*"
     assert options.allowed_hosts(given) == ("*" if allowed is None else own + allowed)
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ({}, "https://gate:5000"),
+        ({options.ORIGINS: "https://a, https://b"}, "https://a, https://b,https://gate:5000"),
+    ],
+)
+def test_the_gateway_is_added_to_what_the_user_gives(given: dict[str, str], origins: str) -> None:
+    environ = {**given, "GATEWAY_HOST": "gate", "GATEWAY_ORIGIN": "https://gate:5000"}
+    options.let_in_gateway(environ)
+    assert environ[options.ORIGINS] == origins
+    assert environ[options.HOSTS].endswith(",tracking:*,gate,gate:*")
+
+
+def test_without_a_gateway_no_origin_is_added() -> None:
+    environ = {"GATEWAY_HOST": "", "GATEWAY_ORIGIN": ""}
+    options.let_in_gateway(environ)
+    assert options.ORIGINS not in environ
+
+
+def test_behind_a_gateway_the_server_answers_only_who_shows_the_secret(
+    tmp_path: Path, tracking_env: Path
+) -> None:
+    tracking_env.write_text("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=https://app.example.com\n")
+    overlay = {"COMPOSE_FILE": "docker-compose.yml:compose/gateway.yml", "GATEWAY_HOST": "gate.example.com"}
+    config = own_config(tmp_path / "home", overlay)
+    assert config.gateway is not None
+    api, graphql = "/api/2.0/mlflow/experiments/search?max_results=1", "/graphql"
+    with running(config):
+        port = behind(config).tracking_port
+        right = {**config.gateway.headers(), "Host": f"gate.example.com:{config.tracking_port}"}
+
+        def ask(path: str, headers: dict[str, str], method: str = "GET", body: str | None = None) -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                connection.request(method, path, body, headers)
+                return connection.getresponse().status
+            finally:
+                connection.close()
+
+        for path in ("/", api, "/ajax-api/2.0/mlflow/experiments/search?max_results=1", "/version"):
+            for wrong in ({}, {"X-Gateway-Secret": "wrong"}, {"X-Gateway-Secret": ""}):
+                assert ask(path, wrong) == 403, path
+            assert ask(path, right) == 200, path
+        assert ask(graphql, {}, "POST", "{}") == 403
+        assert ask("/health", {}) == 200
+        body, search = json.dumps({"experiment_ids": ["0"]}), "/ajax-api/2.0/mlflow/runs/search"
+        for origin, status in (
+            (f"https://gate.example.com:{config.tracking_port}", 200),
+            ("https://app.example.com", 200),
+            ("https://evil.example.com", 403),
+        ):
+            headers = {**right, "Origin": origin, "Content-Type": "application/json"}
+            assert ask(search, headers, "POST", body) == status, origin
+
+
+def test_a_job_runner_behind_a_gateway_ends_the_server_with_one_sentence(
+    tmp_path: Path, tracking_env: Path
+) -> None:
+    tracking_env.write_text("MLFLOW_SERVER_ENABLE_JOB_EXECUTION=true\n")
+    config = own_config(tmp_path / "home", {"COMPOSE_FILE": "docker-compose.yml:compose/gateway.yml"})
+    with started(config) as parts, pytest.raises(StackError, match="JOB_EXECUTION needs a server without a"):
+        parts.wait_for_tracking()

@@ -4,12 +4,14 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -37,6 +39,7 @@ from workflow.canonical import canonical
 from workflow.fingerprint import fingerprint
 from workflow.gate import Champion, Verdict, judge
 from workflow.own_code import own_code, run_file
+from workflow.server import wait_for_server
 
 from stack.config import CHECKOUT
 
@@ -819,3 +822,25 @@ def test_an_unchanged_version_becomes_candidate_if_it_was_accepted_and_never_tri
     client.aliases = {"candidate": "3"}  # as somebody may have chosen
     run._verdict_again(client, last)
     assert client.aliases == {"candidate": "3"}
+
+
+def test_a_training_waits_while_a_gateway_gets_no_answer_from_the_server() -> None:
+    statuses = [502, 502, 200]
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        wait_for_server(url, within=10)
+        assert statuses == []
+        statuses.append(502)
+        with pytest.raises(TrainingError, match="the gateway gets no answer from it"):
+            wait_for_server(url, within=0)
+        server.shutdown()

@@ -13,6 +13,7 @@ from workflow.definition import TrainingError
 
 Caught = TypeVar("Caught", bound=BaseException)
 _WITHIN, _ELSEWHERE_WITHIN = 120, 30
+_NO_ANSWER = 502
 
 
 def is_elsewhere() -> bool:
@@ -29,7 +30,9 @@ def _remedy() -> str:
 
 
 def wait_for_server(uri: str, within: float | None = None) -> None:
-    """Return when there is an answer at ``uri``, whatever it is; ``within`` is in seconds.
+    """Return when there is an answer at ``uri``; ``within`` is in seconds.
+
+    Whatever it is, unless it says that a gateway gets none from the server behind it.
 
     Raises:
         TrainingError: if there is none by then.
@@ -37,10 +40,13 @@ def wait_for_server(uri: str, within: float | None = None) -> None:
     """
     if within is None:
         within = _ELSEWHERE_WITHIN if is_elsewhere() else _WITHIN
+    certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
     deadline = time.monotonic() + within
     while True:
         try:
-            requests.get(f"{uri}/health", timeout=5)
+            answer = requests.get(f"{uri}/health", timeout=5, verify=certificate)
+            if answer.status_code == _NO_ANSWER:
+                raise requests.HTTPError("the gateway gets no answer from it")
         except requests.exceptions.SSLError:  # there is one; MLflow's client may know its certificate
             return
         except requests.RequestException as error:

@@ -1,0 +1,129 @@
+"""The gateway, as its clients on this machine need it, and with Docker as its users do."""
+
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+from stack.config import Config
+from stack.errors import StackError
+from stack.gateway import Gateway
+from stack.modes.engine import container_log, moment, run
+from stack.modes.processes import Process
+from stack.wait import wait_until
+
+_UP_WITHIN = 30  # seconds
+# Where Caddy keeps its own authority, in its storage.
+ROOT = "pki/authorities/local/root.crt"
+
+
+def trust(config: Config) -> None:
+    """See to it that this machine's clients have the certificate of the gateway's authority, and a login.
+
+    Raises:
+        StackError: if no gateway has made one yet.
+
+    """
+    gateway = config.gateway
+    if gateway is None or config.container_url:
+        return
+    if not gateway.authority.exists():
+        renew_trust(config, gateway)
+    if not gateway.has_login:  # it was started by `docker compose up`
+        gateway.login()
+        reload(config)
+
+
+def renew_trust(config: Config, gateway: Gateway) -> None:
+    """Do so although one is there: data that were deleted had another authority."""
+    gateway.home.mkdir(parents=True, exist_ok=True)
+    if Process(config.home, "gateway").is_running():
+        gateway.authority.write_bytes((gateway.home / "caddy" / ROOT).read_bytes())
+        return
+    copied = run(["docker", "cp", f"{_container(config)}:/data/{ROOT}", str(gateway.authority)])
+    if copied.returncode != 0:
+        raise StackError(
+            f"the gateway is not up, so its certificate is not known ({copied.stderr.strip()}); run"
+            " ./scripts/up"
+        )
+    gateway.authority.chmod(0o644)
+
+
+def not_up(config: Config, authority: Path) -> str | None:
+    """Connect to both ports once; return None if each shows a certificate for localhost, else the reason."""
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        for port in (config.tracking_port, config.serving_port):
+            with (
+                socket.create_connection(("localhost", port), timeout=5) as connection,
+                context.wrap_socket(connection, server_hostname="localhost"),
+            ):
+                pass
+    except OSError as error:  # an SSLError is one, too
+        return str(error)
+    return None
+
+
+def check_up(config: Config, gateway: Gateway) -> None:
+    """Return when the gateway that Docker has started answers, and its clients can check its certificate.
+
+    A certificate of the user's that was renewed since it was started is loaded by starting it again: a file
+    that was replaced is another one, for a container.
+
+    Raises:
+        StackError: if it does not answer, with the end of its log.
+
+    """
+    container = _container(config)
+    started = run(["docker", "container", "inspect", "--format={{.State.StartedAt}}", container]).stdout
+    files = [file for file in (gateway.certificate, gateway.key) if file]
+    changed = [found.st_ctime for file in files for found in (file.stat(), file.lstat())]
+    if started and changed and max(changed) > moment(started.strip()).timestamp():
+        run(["docker", "restart", container])
+
+    def not_yet() -> str | None:
+        try:
+            renew_trust(config, gateway)
+        except StackError as error:
+            return str(error)
+        return not_up(config, gateway.authority)
+
+    try:
+        wait_until(not_yet, timeout=_UP_WITHIN)
+    except StackError as error:
+        log = "\n".join(f"    {line}" for line in container_log(container, "--tail=3").splitlines())
+        raise StackError(f"the gateway fails to start: {error}; the end of its log:\n{log}") from error
+
+
+def _container(config: Config) -> str:
+    return f"{config.project}-gateway-1"
+
+
+def reload(config: Config) -> bool:
+    """Let a gateway that runs with Docker read its users and certificates again; return whether one runs.
+
+    Raises:
+        StackError: if it goes on with those that it has.
+
+    """
+    running = run(["docker", "container", "inspect", "--format={{.State.Running}}", _container(config)])
+    if running.stdout.strip() != "true":
+        return False
+    command = reload_command("caddy", "/etc/caddy/Caddyfile", "unix//data/admin.sock")
+    check_reload(run(["docker", "exec", _container(config), *command]))
+    return True
+
+
+def reload_command(caddy: str, file: str, admin: str) -> list[str]:
+    """Build the command line that lets a gateway load all anew, its certificates too."""
+    return [caddy, "reload", "--force", f"--config={file}", f"--address={admin}"]
+
+
+def check_reload(told: "subprocess.CompletedProcess[str]") -> None:
+    """Raise StackError if Caddy has refused that."""
+    if told.returncode != 0:
+        last = told.stderr.strip().rpartition("\n")[2]
+        raise StackError(
+            f"the gateway goes on with the users that it had: Caddy says: {last}; correct or remove that file"
+            " in gateway/users, then run this again"
+        )
