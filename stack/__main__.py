@@ -264,6 +264,8 @@ class _Verbs:
 
 def parser() -> argparse.ArgumentParser:
     """Describe all verbs and their arguments."""
+    from stack.gateway import ROLES
+
     verbs = _Verbs()
     running = "Without one of these: the mode of the stack that runs here."
 
@@ -298,9 +300,7 @@ def parser() -> argparse.ArgumentParser:
     added = user.add_parser("add", help="let a user in, and print the secret")
     added.add_argument("name", metavar="NAME")
     role = "what the user may do; default: predict"
-    added.add_argument(
-        "--role", choices=("predict", "train", "admin", "metrics"), default="predict", help=role
-    )
+    added.add_argument("--role", choices=ROLES, default="predict", help=role)
     user.add_parser("list", help="show the users and their roles")
     user.add_parser("remove", help="let a user in no more").add_argument("name", metavar="NAME")
     infer = verbs.add(_infer)

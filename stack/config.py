@@ -93,7 +93,7 @@ class Config:
     @property
     def client(self) -> Mapping[str, str]:
         """What a client of the tracking server on this machine logs in with."""
-        if self.gateway is None or not self.is_guarded or self.elsewhere:
+        if self.gateway is None or self.container_url:
             return self.login
         return {**self.gateway.trust(), **self.gateway.credentials()}  # the shell's are for other servers
 

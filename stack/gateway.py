@@ -228,8 +228,8 @@ def _once(file: Path, length: int) -> str:
 
 
 def _written(file: Path, text: str, mode: int) -> Path:
-    """Write a text beside the directory of users, for a file that is to appear whole; return where."""
-    partial = file.parent.parent / f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}"
+    """Write a text beside a file that is to appear whole, by a name that is no user's; return where."""
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as new:  # noqa: PTH123
             new.write(text)

@@ -1,6 +1,5 @@
 """The gateway: its certificates, its users, and whether anything is open beside it."""
 
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ from pathlib import Path
 from stack.doctor.engine import ask
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.gateway import Gateway
+from stack.modes.door import shown_at
 
 _SOON = timedelta(days=14)
 
@@ -32,12 +32,7 @@ def check_certificate(gateway: Gateway, port: int) -> Finding:
     if not gateway.authority.exists():
         return skip(f"{name} has not been up yet")
     try:
-        context = ssl.create_default_context(cafile=str(gateway.authority))
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as connection,
-        ):
-            until = connection.getpeercert() or {}
+        shown = shown_at(port, gateway.authority)
     except ConnectionRefusedError:
         return skip(f"{name} is not running")
     except ssl.SSLError as error:
@@ -47,7 +42,7 @@ def check_certificate(gateway: Gateway, port: int) -> Finding:
         )
     except OSError as error:
         return fix(f"{name} does not answer ({error}); see the log of the gateway")
-    return ok(f"{name} has a certificate until {until['notAfter']}, and renews it by itself")
+    return ok(f"{name} has a certificate until {shown['notAfter']}, and renews it by itself")
 
 
 def check_own_certificate(certificate: Path, key: Path, host: str, now: datetime) -> Finding:

@@ -4,6 +4,7 @@ import socket
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from stack.config import Config
 from stack.errors import StackError
@@ -49,17 +50,27 @@ def renew_trust(config: Config, gateway: Gateway) -> None:
     gateway.authority.chmod(0o644)
 
 
+def shown_at(port: int, authority: Path) -> dict[str, Any]:
+    """Return the certificate for localhost that the gateway shows at a port, as getpeercert has it.
+
+    Raises:
+        OSError: if it shows none that the authority in that file vouches for; an SSLError is one, too.
+
+    """
+    context = ssl.create_default_context(cafile=authority)
+    with (
+        socket.create_connection(("localhost", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        return connection.getpeercert() or {}
+
+
 def not_up(config: Config, authority: Path) -> str | None:
     """Connect to both ports once; return None if each shows a certificate for localhost, else the reason."""
     try:
-        context = ssl.create_default_context(cafile=authority)
         for port in (config.tracking_port, config.serving_port):
-            with (
-                socket.create_connection(("localhost", port), timeout=5) as connection,
-                context.wrap_socket(connection, server_hostname="localhost"),
-            ):
-                pass
-    except OSError as error:  # an SSLError is one, too
+            shown_at(port, authority)
+    except OSError as error:
         return str(error)
     return None
 
