@@ -378,8 +378,8 @@ class Docker:
         """Raise StackError if there is no gateway, which does that."""
         if not self.config.gateway:
             raise StackError(
-                "a canary needs the gateway, which splits the requests; set"
-                f" COMPOSE_FILE=docker-compose.yml:{OVERLAY} and run ./scripts/up, or promote without --canary"
+                "a canary needs the gateway, which splits the requests; set COMPOSE_FILE=docker-compose.yml:"
+                f"{OVERLAY} and run ./scripts/up, or promote without --canary"
             )
 
     @contextmanager

@@ -89,7 +89,7 @@ def _read(url: str) -> Counter[str]:
     except requests.RequestException as error:
         raise StackError(f"{url}/metrics does not answer ({error})") from error
     found: Counter[str] = Counter()
-    for family in text_string_to_metric_families(answer.text):  # type: ignore[no-untyped-call]
+    for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
             if sample.name == "model_server_requests_total":
                 found[f"status {sample.labels['status']}"] += int(sample.value)
