@@ -18,8 +18,10 @@ _EVERY = 1.0  # seconds
 _SILENT = 5  # looks without an answer, and it has failed
 # It happens by chance once in so many looks that a version which is as good looks worse.
 _BY_CHANCE = 1e-4
-# A request is slow if it takes longer than this share of the champion's; so many slow ones are worse.
-_USUAL, _TOO_MANY_SLOW = 0.95, 0.1
+# A request is slow if it takes longer than this share of the champion's; more than so many are worse.
+_USUAL, _MOST_SLOW = 0.95, 0.1
+# Until then, it may be that each worker's first ones are slow.
+_WARM = 100  # requests
 _ENDED = "ended workers"
 
 
@@ -148,11 +150,12 @@ def compare(new: tuple[str, str], old: tuple[str, Split], seconds: float, check:
                 ) from error
         with suppress(StackError):  # it may just be started again
             other.look()
-        if why := worse(canary.numbers(), other.numbers()):
+        is_over = time.monotonic() - since >= seconds
+        if why := worse(canary.numbers(), other.numbers(), is_over=is_over):
             raise StackError(
                 f"version {version} is withdrawn: {why} than those of version {champion}; {numbers()}"
             )
-        return "not yet over" if time.monotonic() - since < seconds else None
+        return None if is_over else "not yet over"
 
     wait_until(look, timeout=math.inf, on_wait=check, interval=_EVERY)
     if not canary.numbers().requests:
@@ -168,13 +171,17 @@ def _told(version: str, seen: Numbers, usual: float) -> str:
     return f"version {version} got {seen.requests:,} requests: {seen.failed:,} failed{slow}"
 
 
-def worse(new: Numbers, old: Numbers) -> str:
-    """Return what is worse with the new version than chance explains; empty if nothing is."""
+def worse(new: Numbers, old: Numbers, *, is_over: bool = True) -> str:
+    """Return what is worse with the new version than chance explains; empty if nothing is.
+
+    Until the canary ``is_over``, a few slow requests do not count.
+    """
     if _is_more((new.failed, new.requests), (old.failed, old.requests)):
         return "more of its requests fail"
     usual, answered = old.usual(), new.within.get(math.inf, 0)
     slow = (new.slower(usual), answered), (old.slower(usual), old.within.get(math.inf, 0))
-    if usual < math.inf and slow[0][0] > _TOO_MANY_SLOW * answered and _is_more(*slow):
+    is_slow = usual < math.inf and slow[0][0] > _MOST_SLOW * answered
+    if is_slow and (is_over or answered >= _WARM) and _is_more(*slow):
         return "more of its requests are slow"
     return ""
 

@@ -127,6 +127,13 @@ def test_worse_is_what_chance_does_not_explain(new: Numbers, old: Numbers, why: 
     assert worse(new, old) == why
 
 
+def test_the_first_slow_requests_may_be_those_of_cold_workers() -> None:
+    assert worse(numbers(8, slow=8), numbers(80), is_over=False) == ""
+    assert worse(numbers(8, slow=8), numbers(80), is_over=True) == "more of its requests are slow"
+    assert worse(numbers(100, slow=80), numbers(900), is_over=False) == "more of its requests are slow"
+    assert worse(numbers(8, failed=8), numbers(80), is_over=False) == "more of its requests fail"
+
+
 @pytest.mark.parametrize(
     ("new", "old"), [((3, 40), (2, 400)), ((9, 50), (20, 450)), ((40, 300), (50, 2000)), ((1, 9), (8, 81))]
 )
@@ -149,7 +156,8 @@ def look(monkeypatch: pytest.MonkeyPatch, new: Server, old: Server) -> Callable[
         of_new: list[tuple[int, float]],
         of_old: list[tuple[int, float]],
         seconds: float = 0.1,
-        **options: bool,
+        *,
+        is_on: bool = True,
     ) -> None:
         def more() -> None:
             new.answered += of_new
@@ -182,14 +190,28 @@ def test_one_that_nobody_asked_is_not_known(look: Callable[..., None]) -> None:
         look([], [(200, 0.001)])
 
 
-def test_one_that_does_not_answer_any_more_is_withdrawn(look: Callable[..., None], new: Server) -> None:
-    class Down(list[tuple[int, float]]):
-        def __iter__(self) -> Iterator[tuple[int, float]]:
-            new.is_up = False
-            return super().__iter__()
-
+def test_one_that_does_not_answer_any_more_is_withdrawn(
+    monkeypatch: pytest.MonkeyPatch, new: Server, old: Server
+) -> None:
+    monkeypatch.setattr(canary, "_EVERY", 0.01)
     with pytest.raises(StackError, match="version 2 does not answer any more as a canary"):
-        look(Down(), [], seconds=600)
+        compare(
+            ("2", new.url), ("1", Split(old.url, lambda: True)), 600, lambda: setattr(new, "is_up", False)
+        )
+
+
+def test_a_champion_that_is_started_again_meanwhile_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, new: Server, old: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(canary, "_EVERY", 0.01)
+
+    def more() -> None:
+        old.is_up = not old.is_up
+        new.answered += [(200, 0.001)]
+        old.answered += [(200, 0.001)]
+
+    compare(("2", new.url), ("1", Split(old.url, lambda: True)), 0.1, more)
+    assert "version 1 got " in capsys.readouterr().out
 
 
 def test_a_gateway_that_is_started_again_ends_it(look: Callable[..., None]) -> None:
