@@ -319,8 +319,20 @@ class Docker:
         remove_replaced(name, replaced)
 
     def check(self) -> None:
-        """Raise StackError if Compose can't do what its files say of `serving`."""
+        """Raise StackError if Compose can't do what its files say of `serving`, or what serves can't be asked."""
         check_files(self.config)
+        if self.config.gateway and not self.config.container_url:
+            self._check_reached()
+
+    def _check_reached(self) -> None:
+        """Behind a gateway nothing is published, so this machine asks containers at their own addresses."""
+        healthy = (found for found in self._servers() if _health(found) == "healthy")
+        if (found := next(healthy, None)) and (reason := not_healthy(_url_of(found))):
+            raise StackError(
+                f"this machine does not reach containers at their own addresses ({reason}), as with Docker"
+                " Desktop or a rootless engine; to deploy the candidate or champion: docker compose run --rm"
+                " deploy"
+            )
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -592,8 +604,12 @@ def _has_settings(container: dict[str, Any], config: Config) -> bool:
 
 def _is_healthy(container: dict[str, Any]) -> bool:
     """Whether a model server answers, or the engine says so: not every machine reaches its address."""
-    told = container["State"].get("Health", {}).get("Status")
-    return told == "healthy" or not_healthy(_url_of(container)) is None
+    return _health(container) == "healthy" or not_healthy(_url_of(container)) is None
+
+
+def _health(container: dict[str, Any]) -> str:
+    """Return what the engine says; empty if it does not look."""
+    return str(container["State"].get("Health", {}).get("Status", ""))
 
 
 def _url_of(container: dict[str, Any]) -> str:
