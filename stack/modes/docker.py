@@ -319,7 +319,7 @@ class Docker:
         remove_replaced(name, replaced)
 
     def check(self) -> None:
-        """Raise StackError if Compose can't do what its files say of `serving`, or what serves can't be asked."""
+        """Raise StackError if Compose can't do what its files say of `serving`, or nobody here can ask it."""
         check_files(self.config)
         if self.config.gateway and not self.config.container_url:
             self._check_reached()
