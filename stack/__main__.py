@@ -7,10 +7,12 @@ only verbs that use MLflow wait for it.
 import argparse
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+_CANARY_SECONDS = 300
 PLATFORMS = ("linux-aarch64", "linux-x86_64", "macos-arm64")
 
 Run = Callable[[argparse.Namespace], int | None]
@@ -94,16 +96,25 @@ def _promote(arguments: argparse.Namespace) -> None:
 
     A version that was not trained here must give the answers to its input example that the model gives when
     MLflow loads it. A URI is registered first, as a version of MODEL_NAME.
+    With --canary, the gateway sends it some of the requests first. If more of them fail or are slow than of
+    the champion's at the same time, it is withdrawn, and its tag `failure` has the numbers.
     """
+    if arguments.seconds and not arguments.canary:
+        arguments.wrong("--for says how long a canary lasts; add --canary PERCENT")
     from stack.config import load_config
     from stack.release.commands import release
 
-    named = arguments.version
+    named, canary = arguments.version, None
+    if arguments.canary:
+        from stack.release.canary import Canary
+
+        canary = Canary(arguments.canary, arguments.seconds or _CANARY_SECONDS)
     release(
         load_config(),
         arguments.mode,
         lambda registry, _: named if named.isdigit() else registry.register(named),
         unchecked=arguments.unchecked,
+        canary=canary,
     )
 
 
@@ -214,6 +225,19 @@ def _vendor(arguments: argparse.Namespace) -> None:
     collect(arguments.platform)
 
 
+def _percent(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]?", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 99, found {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch("([1-9][0-9]{0,5})([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected a time such as 30s, 5m or 2h, found {text!r}")
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, found {text!r}")
@@ -290,6 +314,11 @@ def parser() -> argparse.ArgumentParser:
     promote.add_argument("version", metavar="VERSION", help=which)
     unchecked = "compare its answers with nothing; see only that it loads, and refuses wrong requests"
     promote.add_argument("--unchecked", action="store_true", help=unchecked)
+    promote.set_defaults(wrong=promote.error)
+    share = "behind the gateway with Docker: let it answer so many of 100 requests first"
+    promote.add_argument("--canary", metavar="PERCENT", type=_percent, help=share)
+    how_long = "how long the canary lasts, such as 30s, 5m or 2h; default: 5m"
+    promote.add_argument("--for", dest="seconds", metavar="TIME", type=_seconds, help=how_long)
     verbs.add(_rollback, mode=running)
     status = verbs.add(_status)
     status.add_argument("--json", action="store_true", help="print JSON")

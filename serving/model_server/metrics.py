@@ -115,9 +115,23 @@ def written() -> bytes:
     return generate_latest(registry)
 
 
-def forget_worker(pid: int) -> None:
-    """Remove the requests in flight of a worker that has ended from the sum."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+class EndedWorkers:
+    """Counts, in the process that replaces them, the workers that have ended by themselves or were killed."""
+
+    def __init__(self, name: str, version: str) -> None:
+        """Count those of one model."""
+        ended = Counter(
+            "model_server_ended_workers",
+            "Workers that ended by themselves or were killed, with the request that they were at",
+            ["model", "version"],
+            registry=CollectorRegistry(),
+        )
+        self._ended = ended.labels(name, version)
+
+    def count(self, pid: int) -> None:
+        """Count one, and remove its requests in flight from their sum."""
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        self._ended.inc()
 
 
 def _are_classes(outputs: Schema | None) -> bool:

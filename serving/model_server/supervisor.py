@@ -11,7 +11,7 @@ from gunicorn.arbiter import Arbiter
 
 from model_server.app import Application
 from model_server.loading import LoadError, load
-from model_server.metrics import forget_worker
+from model_server.metrics import EndedWorkers
 from model_server.settings import Settings
 from model_server.shared_port import bind
 
@@ -26,6 +26,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
     def __init__(self, application: Application | None, settings: Settings) -> None:
         """Take the application that all workers run; None if each is to load its own."""
         self._application, self._settings = application, settings
+        self._ended = EndedWorkers(settings.name, settings.version)
         super().__init__()
 
     def load_config(self) -> None:
@@ -40,7 +41,7 @@ class Supervisor(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "control_socket_disable": True,
             "when_ready": lambda _: self._say_ready(),
-            "child_exit": lambda _, worker: forget_worker(worker.pid),
+            "child_exit": lambda _, worker: self._ended.count(worker.pid),
             # A worker whose event loop does not run for so long is replaced.
             "timeout": self._settings.timeout + 30,
         }

@@ -18,6 +18,7 @@ from uuid import uuid4
 from stack.cluster import Cluster
 from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError
+from stack.gateway import OVERLAY
 from stack.mlflow_internals import building_by
 from stack.modes import docker_environment, docker_spark
 from stack.modes.answering import answer_command, answered
@@ -32,6 +33,7 @@ from stack.modes.compose import (
     trial_name,
 )
 from stack.modes.docker_environment import base_image, base_python, environment_image, lies_on
+from stack.modes.door import splitting
 from stack.modes.engine import (
     Image,
     Lock,
@@ -46,7 +48,7 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, Split, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -317,8 +319,20 @@ class Docker:
         remove_replaced(name, replaced)
 
     def check(self) -> None:
-        """Raise StackError if Compose can't do what its files say of `serving`."""
+        """Raise StackError if Compose can't do what its files say of `serving`, or nobody here can ask it."""
         check_files(self.config)
+        if self.config.gateway and not self.config.container_url:
+            self._check_reached()
+
+    def _check_reached(self) -> None:
+        """Behind a gateway nothing is published, so this machine asks containers at their own addresses."""
+        healthy = (found for found in self._servers() if _health(found) == "healthy")
+        if (found := next(healthy, None)) and (reason := not_healthy(_url_of(found))):
+            raise StackError(
+                f"this machine does not reach containers at their own addresses ({reason}), as with Docker"
+                " Desktop or a rootless engine; to deploy the candidate or champion: docker compose run --rm"
+                " deploy"
+            )
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -371,6 +385,24 @@ class Docker:
             yield self._start(name, trial_command(self.config), version)
         finally:
             self._remove(name)
+
+    def check_split(self) -> None:
+        """Raise StackError if there is no gateway, which does that."""
+        if not self.config.gateway:
+            raise StackError(
+                "a canary needs the gateway, which splits the requests; set COMPOSE_FILE=docker-compose.yml:"
+                f"{OVERLAY} and run ./scripts/up, or promote without --canary"
+            )
+
+    @contextmanager
+    def split(self, percent: int) -> Iterator[Split]:
+        """Let the gateway do that."""
+        trial = self._containers(trial_name(self.config))[0]
+        try:
+            with splitting(self.config, _address_of(trial), percent) as is_on:
+                yield Split(self._url("serving", self._servers()[0]), is_on)
+        finally:
+            run(["docker", "stop", trial["Id"]])
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's image as the Compose service `serving`, in place of what is served now."""
@@ -572,14 +604,22 @@ def _has_settings(container: dict[str, Any], config: Config) -> bool:
 
 def _is_healthy(container: dict[str, Any]) -> bool:
     """Whether a model server answers, or the engine says so: not every machine reaches its address."""
-    told = container["State"].get("Health", {}).get("Status")
-    return told == "healthy" or not_healthy(_url_of(container)) is None
+    return _health(container) == "healthy" or not_healthy(_url_of(container)) is None
+
+
+def _health(container: dict[str, Any]) -> str:
+    """Return what the engine says; empty if it does not look."""
+    return str(container["State"].get("Health", {}).get("Status", ""))
 
 
 def _url_of(container: dict[str, Any]) -> str:
     """Return where a model server that publishes nothing answers on its own network."""
+    return f"http://{_address_of(container)}:8080"
+
+
+def _address_of(container: dict[str, Any]) -> str:
     networks = container["NetworkSettings"]["Networks"].values()
-    return f"http://{next((network['IPAddress'] for network in networks if network['IPAddress']), '')}:8080"
+    return next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), "")
 
 
 def _memory(container: str) -> int:

@@ -3,13 +3,15 @@
 import socket
 import ssl
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stack.config import Config
 from stack.errors import StackError
 from stack.gateway import Gateway
-from stack.modes.engine import container_log, moment, run
+from stack.modes.engine import container_log, hold, moment, run
 from stack.modes.processes import Process
 from stack.wait import wait_until
 
@@ -138,3 +140,30 @@ def check_reload(told: "subprocess.CompletedProcess[str]") -> None:
             f"the gateway goes on with the users that it had: Caddy says: {last}; correct or remove that file"
             " in gateway/users, then run this again"
         )
+
+
+# The gateway splits while its process runs, which ends with its standard input.
+_SPLIT = """
+cd /data/canary && trap 'rm -f share' EXIT && printf %s "$1" >address && printf %s "$2" >share && cat
+"""
+
+
+@contextmanager
+def splitting(config: Config, address: str, percent: int) -> Iterator[Callable[[], bool]]:
+    """Let the gateway that runs with Docker send so many of 100 requests to an address, while this runs.
+
+    Yields whether it still does so; when it is started again, it does not.
+
+    Raises:
+        StackError: if it does not begin.
+
+    """
+    share = f"{round(percent * 65536 / 100):04x}"
+    command = ["docker", "exec", "--interactive", _container(config), "sh", "-c", _SPLIT, "-", address, share]
+    holder, error = hold(command)
+    if holder is None:
+        raise StackError(f"the gateway does not split the requests ({error}); run ./scripts/up")
+    try:
+        yield lambda: holder.poll() is None
+    finally:
+        holder.communicate()

@@ -147,6 +147,29 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", text))
 
 
+def hold(command: list[str]) -> tuple["subprocess.Popen[str] | None", str]:
+    """Start a command that echoes its input; it ends when its input does, so at the latest with this process.
+
+    Returns the process or, if it does not echo, why.
+    """
+    holder = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert holder.stdin  # noqa: S101 - they are pipes
+    assert holder.stdout  # noqa: S101
+    with suppress(BrokenPipeError):
+        holder.stdin.write("held\n")
+        holder.stdin.flush()
+    if holder.stdout.readline() == "held\n":
+        return holder, ""
+    return None, holder.communicate()[1].strip()
+
+
 class Lock:
     """A lock for all clients of one engine, on the host or in containers: a container with a fixed name.
 
@@ -185,24 +208,12 @@ class Lock:
     def _held_by_another(self) -> str | None:
         if self._state() == "running":  # to look costs less than to try, which `watch` does again and again
             return "locked"
-        holder = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert holder.stdin  # noqa: S101 - they are pipes
-        assert holder.stdout  # noqa: S101
-        with suppress(BrokenPipeError):
-            holder.stdin.write("held\n")
-            holder.stdin.flush()
-        if holder.stdout.readline() == "held\n":
-            self._holder = holder
+        holder, self._error = hold(self._command)
+        if holder:
+            assert holder.stdin  # noqa: S101 - it is a pipe
             os.set_inheritable(holder.stdin.fileno(), True)
+            self._holder = holder
             return None
-        self._error = holder.communicate()[1].strip()
         return "locked" if "already in use" in self._error else None
 
     def _state(self) -> str:

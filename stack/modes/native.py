@@ -22,13 +22,14 @@ from stack.errors import LockedError, StackError
 from stack.modes import model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, Split, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
 from stack.wait import wait_until
 
 _PARTIAL, _ENVIRONMENT = ".partial", ".environment"
+_NO_SPLIT = "there is no canary without Docker; promote without --canary, or use Docker and the gateway"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,15 @@ class Native:
             yield self.servers.start(trial, *self._served_as(version))
         finally:
             trial.stop()
+
+    def check_split(self) -> None:
+        """Raise StackError: all that serves has one address."""
+        raise StackError(_NO_SPLIT)
+
+    def split(self, percent: int) -> AbstractContextManager[Split]:
+        """There is none."""
+        del percent
+        raise StackError(_NO_SPLIT)
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's files in place of what is served now."""

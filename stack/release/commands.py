@@ -23,6 +23,7 @@ from stack.tracking_settings import CLIENT_SETTINGS
 from stack.wait import wait_until
 
 if TYPE_CHECKING:
+    from stack.release.canary import Canary
     from stack.release.registry import Registry
 
 # After so many seconds of training, other deployments may run.
@@ -40,11 +41,12 @@ def release(
     *,
     wait: bool = False,
     unchecked: bool = False,
+    canary: "Canary | None" = None,
 ) -> None:
     """Serve the version that ``choose`` returns; if it returns None, the candidate or the champion.
 
-    ``wait`` is for a tracking server and a training that `up` has started at the same time. ``unchecked`` as
-    in `deploy`.
+    ``wait`` is for a tracking server and a training that `up` has started at the same time. ``unchecked`` and
+    ``canary`` as in `deploy`.
 
     Raises:
         StackError: if it is not served at the end; see `deploy`.
@@ -63,7 +65,7 @@ def release(
             lock.enter_context(mode.exclusive())
         with open_registry(config) as registry:
             version = choose(registry, mode)
-            served = deploy(registry, mode, version, interruption.check, unchecked=unchecked)
+            served = deploy(registry, mode, version, interruption.check, unchecked=unchecked, canary=canary)
     print(f"version {served} of {config.model_name} is served at {config.serving_url}/invocations")
 
 

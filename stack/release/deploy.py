@@ -8,7 +8,7 @@ there.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from stack.errors import StackError, TrackingError
 from stack.modes.mode import Mode
 
 if TYPE_CHECKING:
+    from stack.release.canary import Canary
     from stack.release.registry import Registry
     from stack.release.replay import Record
 
@@ -32,11 +33,13 @@ def deploy(
     check: Callable[[], None] = lambda: None,
     *,
     unchecked: bool = False,
+    canary: "Canary | None" = None,
 ) -> str:
     """Make ``version`` the champion; by default the candidate or, if there is none, the champion again.
 
     ``check`` is called just before the version is served; an exception of it ends the deployment there. What
-    the version answers is not compared with anything if ``unchecked``. Returns the version.
+    the version answers is not compared with anything if ``unchecked``. As a ``canary`` it gets some of the
+    requests first, and must do no worse than what is served. Returns the version.
 
     Raises:
         StackError: if there is nothing to deploy, or it can't be baked, gives a wrong answer or fails to
@@ -45,6 +48,8 @@ def deploy(
 
     """
     mode.clean_up()
+    if canary:
+        mode.check_split()
     aliases = registry.aliases()
     champion, candidate = aliases.get("champion"), aliases.get("candidate")
     before = _live(registry, mode) or champion
@@ -59,7 +64,7 @@ def deploy(
     if before is not None and before != target and version is None:
         _resume(registry, mode, before, check)
     try:
-        _release(registry, mode, target, check, unchecked=unchecked)
+        _release(registry, mode, target, check, unchecked=unchecked, canary=canary)
     except TrackingError:
         if before not in (None, target) and mode.served() is None:  # it had to stop first
             with suppress(StackError):
@@ -119,32 +124,41 @@ def _release(
     check: Callable[[], None] = lambda: None,
     *,
     unchecked: bool = False,
+    canary: "Canary | None" = None,
 ) -> None:
     """Bake, replay and serve the version, unless exactly that is served already."""
     record = _bake(registry, mode, version, check, unchecked=unchecked)
     if record is None and _is_served(registry, mode, version):
         print(f"version {version} is served already", flush=True)
     else:
-        _serve(registry, mode, version, record, check)
+        _serve(registry, mode, version, record, check, canary)
     mode.remember(version)
 
 
 def _serve(
-    registry: "Registry", mode: Mode, version: str, record: "Record | None", check: Callable[[], None]
+    registry: "Registry",
+    mode: Mode,
+    version: str,
+    record: "Record | None",
+    check: Callable[[], None],
+    canary: "Canary | None",
 ) -> None:
     """Replay the version, if there is a record, and serve it. While another serves, replay it as a trial."""
     served = mode.served()
     is_second = served is not None and (record is not None or mode.starts_beside)
+    if canary and (served is None or not mode.fits_beside()):
+        why = "there is no memory for two model servers" if served else "nothing is served to compare with"
+        raise StackError(f"{why}, so there can be no canary; promote without --canary")
     if served is not None and is_second and not mode.fits_beside():
         check()
         print(
             f"there is no memory for two model servers, so version {served.version} stops first", flush=True
         )
         mode.stop_serving()
-    elif served is not None and record is not None:
-        print(f"replaying version {version} as a trial", flush=True)
-        with _checking(registry, version), mode.trial(version) as url:
-            _replay(registry, mode, version, record, url)
+    elif served is not None and (record is not None or canary):
+        with _trial(registry, mode, version, record) as url:
+            if canary:
+                _compare(mode, (version, url), served.version, canary, check)
         record = None
     check()
     if record is None and _is_served(registry, mode, version):
@@ -155,6 +169,30 @@ def _serve(
         return
     with _checking(registry, version):
         mode.serve(version, partial(_replay, registry, mode, version, record))
+
+
+@contextmanager
+def _trial(registry: "Registry", mode: Mode, version: str, record: "Record | None") -> Iterator[str]:
+    """Run the version beside what is served; yield its URL when it has passed the replay of a record."""
+    with ExitStack() as running:
+        with _checking(registry, version):
+            print(f"{'replaying' if record else 'starting'} version {version} as a trial", flush=True)
+            url = running.enter_context(mode.trial(version))
+            if record is not None:
+                _replay(registry, mode, version, record, url)
+        yield url
+
+
+def _compare(
+    mode: Mode, new: tuple[str, str], champion: str, canary: "Canary", check: Callable[[], None]
+) -> None:
+    """Let the trial, a version and its URL, answer some of the requests, beside the champion."""
+    from stack.release.canary import compare
+
+    share = f"{canary.percent} of 100 requests go to version {new[0]}"
+    print(f"for {canary.seconds:g} s, {share}", flush=True)
+    with mode.split(canary.percent) as split:
+        compare(new, (champion, split), canary.seconds, check)
 
 
 def _bake(

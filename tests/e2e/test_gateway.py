@@ -5,8 +5,10 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -290,6 +292,124 @@ def test_a_stack_that_runs_gets_a_gateway_or_loses_it_or_says_how(guarded: Stack
     guarded.up()
     guarded.assert_settled(guarded.aliases()["champion"])
     assert guarded.status()["agree"]
+
+
+# What the model does with a row that the replay does not have, where it is served.
+PREDICT = "        return iris_classes("
+WORSE = """        import os
+        import time
+
+        if "SERVER_PORT" in os.environ and model_input.to_numpy()[0, 0] in (97, 98, 99):
+            if model_input.to_numpy()[0, 0] == 97:
+                raise ValueError("no such flower")
+            if model_input.to_numpy()[0, 0] == 98:
+                time.sleep(0.15)
+            else:
+                os.kill(os.getpid(), 9)
+"""
+
+
+@contextmanager
+def clients(stack: Stack, first_value: float, count: int = 6) -> Iterator[list[int]]:
+    """Ask for predictions all the time; yield the statuses of the answers."""
+    body = {
+        "dataframe_split": {**stack.model.split, "data": [[first_value, *stack.model.split["data"][0][1:]]]}
+    }
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def client(_: int) -> None:
+        while not over.is_set():
+            statuses.append(stack.post(json.dumps(body)).status_code)
+            over.wait(0.01)
+
+    with ThreadPoolExecutor(count) as pool:
+        asking = pool.map(client, range(count))
+        try:
+            yield statuses
+        finally:
+            over.set()
+    list(asking)  # raises what a client has raised
+
+
+@pytest.fixture(scope="module")
+def worse(guarded: Stack) -> str:
+    """Register a version that passes the replay, and is worse than the champion with other rows."""
+    if guarded.mode == "native":
+        pytest.skip("there is no canary without Docker")
+    code = guarded.checkout / "trainer" / "iris_classifier.py"
+    text = code.read_text()
+    code.write_text(text.replace(PREDICT, WORSE + PREDICT))
+    guarded.script("train")
+    code.write_text(text)
+    return guarded.aliases()["candidate"]
+
+
+@pytest.mark.parametrize(
+    ("value", "why", "statuses"),
+    [
+        (97, "more of its requests fail", {200, 500}),
+        (98, "more of its requests are slow", {200}),
+        # The gateway asks the champion what a worker that ends does not answer.
+        (99, "more of its requests fail", {200}),
+    ],
+    ids=["fails", "slow", "crashes"],
+)
+def test_a_canary_that_is_worse_is_withdrawn(
+    guarded: Stack, worse: str, value: float, why: str, statuses: set[int]
+) -> None:
+    champion = guarded.aliases()["champion"]
+    with clients(guarded, value) as seen:
+        withdrawn = guarded.script("promote", worse, "--canary", "30", "--for", "5m", check=False)
+        assert withdrawn.returncode == 1, withdrawn.stdout
+        told = f"version {worse} is withdrawn: {why} than those of version {champion}; in "
+        assert told in withdrawn.stderr
+        assert set(seen) == statuses
+        seen.clear()
+        time.sleep(0.5)
+        assert set(seen) == {200}
+    assert told in guarded.version(worse).tags["failure"]
+    assert re.search(rf"version {worse} got \d+ requests: \d+ failed", guarded.version(worse).tags["failure"])
+    guarded.assert_settled(champion)
+
+
+def test_a_canary_ends_with_the_process_that_watches_it(guarded: Stack, worse: str) -> None:
+    champion = guarded.aliases()["champion"]
+    with clients(guarded, 5.1) as seen:
+        promote = guarded.start("./scripts/promote", worse, "--canary", "50", "--for", "1h")
+        assert promote.stdout is not None
+        for line in promote.stdout:
+            if "of 100 requests go to" in line:
+                break
+        time.sleep(1)
+        promote.kill()
+        promote.communicate()
+        share = ("exec", f"{guarded.settings['COMPOSE_PROJECT_NAME']}-gateway-1", "ls", "/data/canary")
+        wait_until(lambda: "share" if "share" in docker(*share).split() else None, timeout=10)
+    assert set(seen) == {200}
+    guarded.script("deploy")  # the worse version is the candidate, and passes the replay
+    guarded.assert_settled(worse)
+    guarded.script("promote", champion)
+
+
+def test_a_canary_that_is_no_worse_becomes_champion(guarded: Stack, worse: str) -> None:
+    champion = guarded.aliases()["champion"]
+    nobody = guarded.script("promote", worse, "--canary", "50", "--for", "1s", check=False)
+    assert (nobody.returncode, "got no request as a canary" in nobody.stderr) == (1, True)
+    with clients(guarded, 5.1) as seen:
+        promoted = guarded.script("promote", worse, "--canary", "50", "--for", "3s")
+    assert set(seen) == {200}
+    numbers = re.search(rf"in \d+ s, version {worse} got ([\d,]+) requests: 0 failed", promoted.stdout)
+    assert numbers is not None
+    assert int(numbers[1].replace(",", "")) > 5
+    guarded.assert_settled(worse)
+    guarded.script("promote", champion)
+
+
+def test_without_docker_a_canary_is_refused(guarded: Stack) -> None:
+    if guarded.mode == "native":
+        refused = guarded.script("promote", guarded.aliases()["champion"], "--canary", "10", check=False)
+        assert (refused.returncode, "there is no canary without Docker" in refused.stderr) == (1, True)
 
 
 def test_a_gateway_that_ends_is_started_again_or_stops_the_stack_with_a_message(guarded: Stack) -> None:

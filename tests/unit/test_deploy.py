@@ -14,7 +14,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from stack.config import load_config
 from stack.errors import StackError, TrackingError
 from stack.modes.environment import Environment
-from stack.modes.mode import Check, Scorer, Served, Service, nothing
+from stack.modes.mode import Check, Scorer, Served, Service, Split, nothing
+from stack.release.canary import Canary
 from stack.release.client import Door
 from stack.release.deploy import deploy, rollback_target, serve_last
 from stack.release.registry import Registry
@@ -50,6 +51,8 @@ class World:
     tracking_dies: bool = False
     steps_left: int | None = None
     is_gone: bool = False
+    can_split: bool = True
+    worse: tuple[str, ...] = ()
     created: dict[str, datetime] = field(default_factory=dict)
 
     def step(self) -> None:
@@ -170,6 +173,16 @@ class FakeMode:
         self.world.done.append(f"bake {version}")
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
 
+    def check_split(self) -> None:
+        if not self.world.can_split:
+            raise StackError("no split here")
+
+    @contextmanager
+    def split(self, percent: int) -> Iterator[Split]:
+        assert self.world.trial
+        self.world.done.append(f"split {percent}")
+        yield Split(str(self.world.served), lambda: True)
+
     @property
     def starts_beside(self) -> bool:
         return self.world.starts_first
@@ -266,6 +279,23 @@ def fake_replay(url: str, record: Record, *, timeout: int, queue: int, door: Doo
     if version in world.wrong:
         raise StackError("it answers otherwise")
     return "all equal"
+
+
+def canary_in(world: World, monkeypatch: pytest.MonkeyPatch) -> Canary:
+    """Return a canary for a world, where no time passes."""
+
+    def compare(
+        new: tuple[str, str], old: tuple[str, Split], seconds: float, check: Callable[[], None]
+    ) -> None:
+        check()
+        (version, url), (champion, split) = new, old
+        assert (version, url, champion, split.champion) == (url, world.trial, world.served, champion)
+        world.done.append(f"compare {version} with {champion} for {seconds}")
+        if version in world.worse:
+            raise StackError(f"version {version} is withdrawn: 7 of 10 requests failed")
+
+    monkeypatch.setattr("stack.release.canary.compare", compare)
+    return Canary(10, 60)
 
 
 @pytest.fixture(autouse=True)
@@ -707,6 +737,69 @@ def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
             )
         assert world.aliases == whole.aliases
     assert 4 < steps < 199
+
+
+def test_a_canary_is_compared_before_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served_world("1", candidate="2")
+    world.starts_first = True
+    assert run(world, "2", canary=canary_in(world, monkeypatch)) == "2"
+    assert world.done == ["bake 2", "try 2", "split 10", "compare 2 with 1 for 60", "serve 2"]
+    assert_settled(world, "2")
+
+
+def test_a_canary_that_has_passed_before_is_not_replayed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served_world("2", "1")
+    world.failing = ("1",)
+    world.starts_first = True
+    run(world, "1", canary=canary_in(world, monkeypatch))
+    assert world.done == ["try 1", "split 10", "compare 1 with 2 for 60", "serve 1"]
+    assert_settled(world, "1")
+
+
+def test_a_canary_that_is_worse_is_withdrawn_with_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served_world("1", candidate="2")
+    world.starts_first, world.worse = True, ("2",)
+    with pytest.raises(StackError, match="version 2 is withdrawn: 7 of 10 requests failed"):
+        run(world, "2", canary=canary_in(world, monkeypatch))
+    assert world.tags["2"]["failure"] == "version 2 is withdrawn: 7 of 10 requests failed"
+    assert world.tags["2"]["replay"] == "passed: all equal"
+    assert_settled(world, "1")
+
+
+def test_a_canary_that_is_wrong_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served_world("1", candidate="2")
+    world.starts_first, world.wrong = True, ("2",)
+    with pytest.raises(StackError, match="version 2 of iris failed the replay"):
+        run(world, "2", canary=canary_in(world, monkeypatch))
+    assert world.done == ["bake 2", "try 2"]
+    assert_settled(world, "1")
+
+
+def test_a_version_that_is_served_already_is_no_canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = served_world("1")
+    run(world, "1", canary=canary_in(world, monkeypatch))
+    assert world.done == []
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ({"can_split": False}, "no split here"),
+        # Then the champion is served again.
+        ({"served": None}, "nothing is served to compare with, so there can be no canary"),
+        ({"fits_beside": False}, "no memory for two model servers, so there can be no canary"),
+    ],
+)
+def test_where_there_can_be_no_canary_the_champion_stays(
+    monkeypatch: pytest.MonkeyPatch, where: dict[str, Any], why: str
+) -> None:
+    world = served_world("1", candidate="2")
+    world.starts_first = True
+    vars(world).update(where)
+    with pytest.raises(StackError, match=why):
+        run(world, "2", canary=canary_in(world, monkeypatch))
+    assert "try 2" not in world.done
+    assert_settled(world, "1")
 
 
 def test_a_rollback_that_is_killed_can_be_run_again() -> None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -381,6 +382,22 @@ def test_of_two_servers_that_a_killed_deployment_left_the_right_one_goes_on(
     served = Docker(GUARDED).served()
     assert served is not None
     assert served.is_healthy
+
+
+@pytest.mark.parametrize(
+    ("health", "answers", "why"),
+    [("healthy", False, "docker compose run --rm deploy"), ("unhealthy", False, ""), ("healthy", True, "")],
+)
+def test_a_machine_that_does_not_reach_containers_is_told_how_to_deploy(
+    monkeypatch: pytest.MonkeyPatch, health: str, answers: bool, why: str
+) -> None:
+    networks = {"Networks": {"net": {"IPAddress": "10.9.8.7"}}}
+    serving = a_container(State={"Running": True, "Health": {"Status": health}}, NetworkSettings=networks)
+    monkeypatch.setattr("stack.modes.docker.check_files", lambda _: None)
+    monkeypatch.setattr(Docker, "_containers", lambda *_: [serving])
+    monkeypatch.setattr("stack.modes.docker.not_healthy", lambda _: None if answers else "timed out")
+    with pytest.raises(StackError, match=why) if why else nullcontext():
+        Docker(GUARDED).check()
 
 
 def test_behind_a_gateway_nothing_else_is_published() -> None:

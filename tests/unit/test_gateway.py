@@ -2,12 +2,15 @@
 
 import base64
 import json
+import os
 import re
 import string
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -402,3 +405,38 @@ def test_clients_on_this_machine_pass_the_gateway_as_the_stacks_own_user(
         "MLFLOW_TRACKING_PASSWORD": (tmp_path / "login").read_text(),
         "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "gateway" / "root.crt"),
     }
+
+
+def test_a_canary_gets_its_share_while_its_files_are_there(door: Door, logins: dict[str, str]) -> None:
+    answer = b"of the canary"
+
+    class Canary(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def share(path: str) -> int:
+        with door.connection(door.serving) as connection:
+            told = [ask(connection, path, "POST", logins["predict"])[1] for _ in range(200)]
+        return told.count(answer.decode())
+
+    files = door.log.parent / "caddy" / "canary"
+    files.mkdir()
+    # Always at this port, so at an address of this process's own.
+    host = f"127.1.{os.getpid() % 250 + 1}.{os.getpid() // 250 % 250 + 1}"
+    with ThreadingHTTPServer((host, 8080), Canary) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert share("/invocations") == 0
+        (files / "address").write_text(host)
+        (files / "share").write_text("4000")  # a quarter
+        assert 20 < share("/invocations") < 90
+        assert share("/other") == 0
+        (files / "share").unlink()
+        assert share("/invocations") == 0
+        server.shutdown()

@@ -13,7 +13,7 @@ CLASSES = Schema([ColSpec(DataType.string)])
 NUMBERS = Schema([ColSpec(DataType.double)])
 REQUESTS, ROWS = "model_server_requests_total", "model_server_rows_total"
 PREDICTIONS, IN_FLIGHT = "model_server_predictions_total", "model_server_requests_in_flight"
-SECONDS = "model_server_request_duration_seconds"
+SECONDS, ENDED = "model_server_request_duration_seconds", "model_server_ended_workers_total"
 
 
 def counted(model: str, sample: str, label: str = "") -> dict[str, float]:
@@ -68,9 +68,12 @@ def test_what_a_dead_worker_had_in_flight_is_forgotten_and_what_it_counted_is_no
 
     pids = [in_worker(work), in_worker(work)]
     assert counted("forgotten", IN_FLIGHT) == {"": 2}
-    metrics.forget_worker(pids[0])
+    ended = metrics.EndedWorkers("forgotten", "1")
+    assert counted("forgotten", ENDED) == {"": 0}
+    ended.count(pids[0])
     assert counted("forgotten", IN_FLIGHT) == {"": 1}
-    metrics.forget_worker(pids[1])
+    ended.count(pids[1])
+    assert counted("forgotten", ENDED) == {"": 2}
     assert sum(counted("forgotten", IN_FLIGHT).values()) == 0
     assert counted("forgotten", REQUESTS, "status") == {"200": 2}
 

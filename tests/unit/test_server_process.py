@@ -236,6 +236,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_that_it_counted_is_lost
     assert killed not in asked
     assert shared.process.poll() is None
     assert shared.counted("model_server_requests_total", "status")["200"] == before + len(asked)
+    assert shared.count("model_server_ended_workers_total") == {"": 1}
 
 
 def test_slow_requests_do_not_keep_health_checks_waiting_even_if_all_were_quick(shared: Server) -> None:
