@@ -111,24 +111,29 @@ def step_table(soak: Soak) -> Iterator[str]:
 
 
 def failure_table(soak: Soak) -> Iterator[str]:
-    """Yield why requests failed, when, and in which step; nothing, if none did."""
+    """Yield why requests failed, when, after how long, and in which step; nothing, if none did."""
     steps = {request: seen.step for seen in soak.seen for request in seen.requests if request.failure}
     outside = set(soak.failed_outside)
-    found: dict[tuple[str, ...], list[float]] = {}
+    found: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for request in soak.failed:
         step = steps.get(request)
         connection, in_pause = "new" if request.is_new else "kept", "no" if request in outside else "yes"
         what = (request.failure, connection, step.kind if step else "no step", in_pause)
-        found.setdefault(what, []).append(request.begun - step.began if step else 0)
+        begun = request.begun - step.began if step else 0
+        found.setdefault(what, []).append((begun, request.took))
     heads = [
         "failure",
         "connection",
         "step",
         "in the pause of a switch",
         "after the step's start [s]",
+        "it took [ms]",
         "requests",
     ]
-    lines = [[*what, spread(when), number(len(when))] for what, when in found.items()]
+    lines = []
+    for which, times in found.items():
+        spreads = [spread([*each]) for each in zip(*times, strict=True)]
+        lines.append([*which, *spreads, number(len(times))])
     if lines:
         yield from table(heads, lines)
 

@@ -124,7 +124,7 @@ def test_a_failing_deployment_may_not_make_a_pause() -> None:
 
 def test_the_report_shows_load_steps_failures_and_targets() -> None:
     wrong = Request(8.25, 8.375, is_new=False, failure=WRONG)
-    soak = Soak([*soak_of().requests, failed(4), wrong], STEPS, late=12)
+    soak = Soak([*soak_of().requests, failed(4, ended=4.125), wrong], STEPS, late=12)
     shown = "\n".join(report({"native": soak, "Docker": soak}, 100, 1))
     assert (
         "10 requests in 9 s (1 a second), 1 switches. The clients themselves were held up for 12.0" in shown
@@ -133,8 +133,8 @@ def test_the_report_shows_load_steps_failures_and_targets() -> None:
     assert "| between the steps | 3 | 0 | 125 | 125 | 125 |" in shown
     assert "| deploy | 1 | 4.00 | 5 | 1 | 2,125 | 125 |" in shown
     assert "| up again | 1 | 2.00 | 2 | 1 | 1,625 | 125 |" in shown
-    assert "| Connection refused | new | deploy | yes | 2.00 | 1 |" in shown
-    assert "| wrong predictions | kept | up again | no | 1.25 | 1 |" in shown
+    assert "| Connection refused | new | deploy | yes | 2.00 | 125 | 1 |" in shown
+    assert "| wrong predictions | kept | up again | no | 1.25 | 125 | 1 |" in shown
     for line in (
         "| requests | native | at least 100 | 10 | missed by 90% |",
         "| switches | native | at least 1 | 1 | met |",
