@@ -141,7 +141,7 @@ def main() -> int:
         ("switches", 20, "how often the version changes at least"),
         ("requests", 100_000, "how many requests there are at least"),
         ("clients", 4, "how many clients keep their connection, and how many do not"),
-        ("minutes", 12, "when a mode ends at the latest"),
+        ("minutes", 15, "when a mode ends at the latest"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default {default})")
     arguments = parser.parse_args()
