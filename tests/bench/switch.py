@@ -27,7 +27,7 @@ from tests.bench.startup import clone
 from tests.bench.startup_report import DOCKER, NATIVE
 from tests.bench.switch_client import Job
 from tests.bench.switch_load import Clients, under_load
-from tests.bench.switch_report import report
+from tests.bench.switch_report import BEHIND, report
 from tests.bench.switch_results import SWITCHES, Soak, Step
 from tests.bench.switch_steps import Steps, one_round, served
 from tests.bench.switch_versions import Versions
@@ -68,7 +68,8 @@ def soak(mode: str, home: Path, arguments: argparse.Namespace) -> Soak:
             raise StackError("the answers are wrong, so their times mean nothing")
         with under_load(asking) as load:
             time.sleep(_REST)
-            done = change(one_round(mode), steps.do, load.clients, arguments)
+            kinds = one_round(mode, is_behind_gateway=arguments.gateway)
+            done = change(kinds, steps.do, load.clients, arguments)
     return Soak(load.requests, done, load.late)
 
 
@@ -97,7 +98,7 @@ def change(
     return done
 
 
-def chosen_modes(wanted: str | None) -> tuple[dict[str, str], list[str]]:
+def chosen_modes(wanted: str | None, *, is_behind_gateway: bool = False) -> tuple[dict[str, str], list[str]]:
     """Return the modes to measure, by the names of their columns, and why one is not measured.
 
     Raises:
@@ -109,14 +110,14 @@ def chosen_modes(wanted: str | None) -> tuple[dict[str, str], list[str]]:
         raise StackError(f"Docker can't be measured: {without_docker}")
     found = {NATIVE: "native"} if wanted != "docker" else {}
     if wanted != "native" and not without_docker:
-        found[DOCKER] = "docker"
+        found[BEHIND if is_behind_gateway else DOCKER] = "docker"
     return found, [f"- Docker is not measured: {without_docker}"] if without_docker else []
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     load = os.getloadavg()[0]
-    modes, missing = chosen_modes(arguments.mode)
+    modes, missing = chosen_modes(arguments.mode, is_behind_gateway=arguments.gateway)
     soaks = {}
     for column, mode in modes.items():
         with tempfile.TemporaryDirectory(prefix="bench-") as home:
@@ -140,7 +141,7 @@ def main() -> int:
         ("switches", 20, "how often the version changes at least"),
         ("requests", 100_000, "how many requests there are at least"),
         ("clients", 4, "how many clients keep their connection, and how many do not"),
-        ("minutes", 12, "when a mode ends at the latest"),
+        ("minutes", 15, "when a mode ends at the latest"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (default {default})")
     arguments = parser.parse_args()

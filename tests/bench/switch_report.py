@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from tests.bench.measure import shown, spread, table, verdict, wanted
 from tests.bench.startup_report import DOCKER, NATIVE
-from tests.bench.switch_results import KINDS, SWITCHES, Request, Soak
+from tests.bench.switch_results import AWAY, KINDS, SWITCHES, Request, Soak
 
+BEHIND = "Docker, gateway"
+"""The name of the column of Docker behind the gateway."""
 _OUTSIDE = "requests failed, but not in the pause of a switch"
+_UP = "longest request, while a model server is up [ms]"
+_AWAY = "longest request, while the model server is away [ms]"
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,21 @@ class Target:
 
 
 def targets(requests: int, switches: int) -> Iterator[Target]:
-    """Yield the targets of both modes, for a soak of at least so many requests and switches."""
-    for mode in (NATIVE, DOCKER):
+    """Yield the targets of all modes, for a soak of at least so many requests and switches."""
+    for mode in (NATIVE, DOCKER, BEHIND):
         yield Target("requests", mode, requests, lambda soak: len(soak.requests), at_least=True)
         yield Target("switches", mode, switches, lambda soak: soak.switches, at_least=True)
         yield Target("answers with wrong predictions", mode, 0, lambda soak: soak.wrong)
-        if mode == NATIVE:
-            yield Target("requests failed or wrong", mode, 0, lambda soak: len(soak.failed))
-            yield Target("longest request [ms]", mode, 250, lambda soak: longest(soak.requests))
-        else:
+        if mode == DOCKER:
             yield Target(_OUTSIDE, mode, 0, lambda soak: len(soak.failed_outside))
             yield Target("longest pause at a switch [s]", mode, 3, lambda soak: soak.longest_pause / 1e3)
+            continue
+        yield Target("requests failed or wrong", mode, 0, lambda soak: len(soak.failed))
+        if mode == NATIVE:
+            yield Target("longest request [ms]", mode, 250, lambda soak: longest(soak.requests))
+        else:
+            yield Target(_UP, mode, 2000, lambda soak: longest(soak.besides(AWAY)))
+            yield Target(_AWAY, mode, 12_000, lambda soak: longest(soak.during(AWAY)))
 
 
 def number(value: float) -> str:
@@ -59,16 +67,11 @@ def longest(requests: Iterable[Request]) -> float:
 
 def load_table(soak: Soak) -> Iterator[str]:
     """Yield how long requests took while the version changed, and while it did not."""
-    switching: list[Request] = []
-    other: list[Request] = []
-    for seen in soak.seen:
-        (switching if seen.step.kind in SWITCHES else other).extend(seen.requests)
-    parts = {
-        "while the version changes": switching,
-        "in the other steps": other,
-        "between the steps": soak.on_their_way(None),
-        "together": soak.requests,
-    }
+    parts = {"while the version changes": soak.during(SWITCHES)}
+    if away := soak.during(AWAY):
+        parts["while the model server is away"] = away
+    parts["in the other steps"] = soak.during([kind for kind in KINDS if kind not in (*SWITCHES, *AWAY)])
+    parts |= {"between the steps": soak.on_their_way(None), "together": list(soak.requests)}
     heads = ["", "requests", "failed or wrong", "p50 [ms]", "p99 [ms]", "longest [ms]"]
     yield from table(heads, [[what, *_load(requests)] for what, requests in parts.items()])
 
@@ -108,24 +111,29 @@ def step_table(soak: Soak) -> Iterator[str]:
 
 
 def failure_table(soak: Soak) -> Iterator[str]:
-    """Yield why requests failed, when, and in which step; nothing, if none did."""
+    """Yield why requests failed, when, after how long, and in which step; nothing, if none did."""
     steps = {request: seen.step for seen in soak.seen for request in seen.requests if request.failure}
     outside = set(soak.failed_outside)
-    found: dict[tuple[str, ...], list[float]] = {}
+    found: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for request in soak.failed:
         step = steps.get(request)
         connection, in_pause = "new" if request.is_new else "kept", "no" if request in outside else "yes"
         what = (request.failure, connection, step.kind if step else "no step", in_pause)
-        found.setdefault(what, []).append(request.begun - step.began if step else 0)
+        begun = request.begun - step.began if step else 0
+        found.setdefault(what, []).append((begun, request.took))
     heads = [
         "failure",
         "connection",
         "step",
         "in the pause of a switch",
         "after the step's start [s]",
+        "it took [ms]",
         "requests",
     ]
-    lines = [[*what, spread(when), number(len(when))] for what, when in found.items()]
+    lines = []
+    for which, times in found.items():
+        spreads = [spread([*each]) for each in zip(*times, strict=True)]
+        lines.append([*which, *spreads, number(len(times))])
     if lines:
         yield from table(heads, lines)
 

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,11 @@ TRAIN, UP = "train --force", "up again"
 FAILING_REPLAY = "deploy, and the replay fails"
 FAILING_START = "deploy, and it does not start"
 FAILING_WHERE_SERVED = "deploy, and it does not start where it is served"
-KINDS = (*SWITCHES, FAILING_REPLAY, FAILING_START, FAILING_WHERE_SERVED, TRAIN, UP)
+# These take the model server away for some seconds. Behind the gateway, requests wait for it.
+PLAIN_UP, KILL = "docker compose up", "docker kill, and up"
+RESTART, CRASH = "docker restart", "the model server dies"
+AWAY = (PLAIN_UP, KILL, RESTART, CRASH)
+KINDS = (*SWITCHES, FAILING_REPLAY, FAILING_START, FAILING_WHERE_SERVED, TRAIN, UP, *AWAY)
 WRONG = "wrong predictions"
 
 
@@ -123,6 +127,15 @@ class Soak:
     def on_their_way(self, step: Step | None) -> list[Request]:
         """Return the requests of a step; with None, those between the steps."""
         return self._by_step.get(step, [])
+
+    def during(self, kinds: Collection[str]) -> list[Request]:
+        """Return the requests of all steps of some kinds."""
+        return [request for seen in self.seen if seen.step.kind in kinds for request in seen.requests]
+
+    def besides(self, kinds: Collection[str]) -> list[Request]:
+        """Return the requests of all other steps, and those between the steps."""
+        others = {step.kind for step in self.steps if step.kind not in kinds}
+        return self.during(others) + self.on_their_way(None)
 
     @property
     def failed(self) -> list[Request]:

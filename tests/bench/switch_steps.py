@@ -8,12 +8,17 @@ from typing import Any
 import requests
 
 from stack.errors import StackError
+from stack.wait import wait_until
 from tests.bench.switch_results import (
+    AWAY,
     DEPLOY,
     FAILING_REPLAY,
     FAILING_START,
     FAILING_WHERE_SERVED,
+    KILL,
+    PLAIN_UP,
     PROMOTE,
+    RESTART,
     ROLLBACK,
     SWITCHES,
     TRAIN,
@@ -21,13 +26,14 @@ from tests.bench.switch_results import (
     Step,
 )
 from tests.bench.switch_versions import Versions, ways_to_fail
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import Stack, docker
 
-# `up` comes after the deployment of what was trained last: after another version it would train again.
+# An `up` comes after the deployment of what was trained last: after another version it would train again.
 _ROUND = (
     TRAIN,
     DEPLOY,
     UP,
+    *AWAY,
     ROLLBACK,
     FAILING_REPLAY,
     PROMOTE,
@@ -46,12 +52,17 @@ _REASONS = {
     FAILING_START: ("failed: ", "fails to start"),
     FAILING_WHERE_SERVED: ("passed: ", "fails to start"),
 }
+_DEPLOY = ("./scripts/deploy",)
 _ASKED = 8  # times, because two model servers may share the port
+_BACK_WITHIN = 60  # seconds
 
 
-def one_round(mode: str) -> list[str]:
+def one_round(mode: str, *, is_behind_gateway: bool = False) -> list[str]:
     """Return the kinds of steps that a mode goes through again and again."""
-    return [kind for kind in _ROUND if kind not in _FAILING or kind in ways_to_fail(mode)]
+    left_out = set(_FAILING) - set(ways_to_fail(mode))
+    if mode == "native" or not is_behind_gateway:
+        left_out.update(AWAY)  # nobody holds the requests there
+    return [kind for kind in _ROUND if kind not in left_out]
 
 
 def served(url: str, **way_in: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -75,9 +86,9 @@ def served(url: str, **way_in: Any) -> dict[str, Any]:  # noqa: ANN401
 
 @dataclass(frozen=True)
 class _Todo:
-    """A step: what is run, its exit status, and the version that is served in the end."""
+    """A step: what is run, the exit status of each command, and the version that is served in the end."""
 
-    command: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
     version: str
     status: int = 0
     failing: str = ""
@@ -102,13 +113,17 @@ class Steps:
         before, versions = self.served(self.stack.serving_url), self.stack.versions()
         todo = self._todo(kind)
         began = time.monotonic()
-        done = self.stack.script(*todo.command, check=False)
+        for command in todo.commands:
+            done = self.stack.run(*command, check=False)
+            if done.returncode != todo.status:
+                told = (done.stdout + done.stderr)[-3000:]
+                expected = f"expected exit status {todo.status}, found {done.returncode}"
+                raise StackError(f"{kind}: {expected}:\n{told}")
+        if kind in AWAY:
+            wait_until(lambda: self._not_back(kind, before), timeout=_BACK_WITHIN)
         step = Step(kind, began, time.monotonic())
-        if done.returncode != todo.status:
-            told = (done.stdout + done.stderr)[-3000:]
-            raise StackError(f"{kind}: expected exit status {todo.status}, found {done.returncode}:\n{told}")
         self._check_served(kind, todo, before)
-        if kind == UP and self.stack.versions() != versions:
+        if kind in (UP, *AWAY) and self.stack.versions() != versions:
             raise StackError(f"{kind}: nothing has changed, and it trained another version")
         if todo.failing:
             self._check_failed(kind, todo.failing)
@@ -118,18 +133,46 @@ class Steps:
         aliases = self.stack.aliases()
         champion = aliases["champion"]
         if kind == DEPLOY:
-            return _Todo(("deploy",), aliases.get("candidate") or self.versions.register_again(champion))
+            return _Todo((_DEPLOY,), aliases.get("candidate") or self.versions.register_again(champion))
         if kind == PROMOTE:
             version = next(version for version in self.versions.right if version != champion)
-            return _Todo(("promote", version), version)
+            return _Todo((("./scripts/promote", version),), version)
         if kind == ROLLBACK:
-            return _Todo(("rollback",), aliases["previous"])
+            return _Todo((("./scripts/rollback",),), aliases["previous"])
         if kind == TRAIN:
-            return _Todo(("train", "--force"), champion)
+            return _Todo((("./scripts/train", "--force"),), champion)
         if kind == UP:
-            return _Todo(("up", f"--{self.stack.mode}", "--detach"), champion)
+            return _Todo((self._up,), champion)
+        if kind in AWAY:
+            return _Todo(self._taking_away(kind), champion)
         failing = self.versions.register_again(self.versions.failing[kind])
-        return _Todo(("deploy",), champion, status=1, failing=failing)
+        return _Todo((_DEPLOY,), champion, status=1, failing=failing)
+
+    @property
+    def _up(self) -> tuple[str, ...]:
+        return "./scripts/up", f"--{self.stack.mode}", "--detach"
+
+    def _taking_away(self, kind: str) -> tuple[tuple[str, ...], ...]:
+        if kind == PLAIN_UP:  # without --wait, it ends before `deploy` does
+            return (("docker", "compose", "up", "--detach", "--wait"),)
+        serving = self.stack.compose("ps", "--quiet", "serving").strip()
+        if kind == KILL:  # the engine does not start again what was ended by its own command
+            return ("docker", "kill", serving), self._up
+        if kind == RESTART:
+            return (("docker", "restart", serving),)
+        process = docker("inspect", "--format={{.State.Pid}}", serving).strip()
+        # Only from outside of its container can this process be killed.
+        outside = ("--pid=host", "--user=0", "--network=none", "--entrypoint=sh")
+        base = f"{self.stack.settings['COMPOSE_PROJECT_NAME']}-base"
+        return (("docker", "run", "--rm", *outside, base, "-c", f"kill -KILL {process}"),)
+
+    def _not_back(self, kind: str, before: dict[str, Any]) -> str | None:
+        """Say why the model server is not back yet; None if it was started again, and answers."""
+        try:
+            is_back = self.served(self.stack.serving_url)["since"] != before["since"]
+        except StackError as error:
+            return f"{kind}: {error}"
+        return None if is_back else f"{kind}: the model server was not started again"
 
     def _check_served(self, kind: str, todo: _Todo, before: dict[str, Any]) -> None:
         now, champion = self.served(self.stack.serving_url), self.stack.aliases()["champion"]
@@ -138,8 +181,10 @@ class Steps:
                 f"{kind}: expected version {todo.version} to be served and champion,"
                 f" found version {now['version']} served and version {champion} champion"
             )
+        if kind in AWAY:
+            before = {**before, "since": now["since"]}
         if kind not in SWITCHES and now != before:
-            raise StackError(f"{kind}: the model server was started again: before {before}, now {now}")
+            raise StackError(f"{kind}: another model server answers: before {before}, now {now}")
         if todo.version not in self.versions.right:
             self.versions.right.append(todo.version)
 
