@@ -63,7 +63,7 @@ def soak(mode: str, home: Path, arguments: argparse.Namespace) -> Soak:
         asking = Job(stack.ports[1], questions(stack.model), kept=arguments.clients, fresh=arguments.clients)
         if stack.gateway:
             login = token(*stack.gateway.login())
-            asking = replace(asking, authority=str(stack.gateway.authority), token=login, patience=30)
+            asking = replace(asking, authority=str(stack.gateway.authority), token=login, patience=40)
         if not stack.model.is_right(stack.predictions()):
             raise StackError("the answers are wrong, so their times mean nothing")
         with under_load(asking) as load:
