@@ -14,15 +14,16 @@ from stack.config import CHECKOUT
 from tests.conftest import two_free_ports
 from tests.e2e.behind_the_wall import INDEX_NAME, Company, Wall, company, engine, missing_for_a_wall, wall
 from tests.e2e.conftest import copy_checkout
-from tests.e2e.stacks import CLASSES, can_not_run, missing_docker, new_stack
+from tests.e2e.engine_lock import EngineLock
+from tests.e2e.stacks import CLASSES, can_not_run, new_stack
 
 pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")
-def behind() -> Iterator[Wall]:
+def behind(docker: EngineLock) -> Iterator[Wall]:  # noqa: ARG001
     """Make a network that has no way out, and see that it has none."""
-    if reason := missing_for_a_wall() or missing_docker():
+    if reason := missing_for_a_wall():
         can_not_run(f"no wall to test behind: {reason}")
     with wall() as made:
         assert made.did("ip", "route") == ""
