@@ -65,7 +65,7 @@ def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     stack: Stack, tmp_path: Path
 ) -> None:
     """Bit for bit; the model gets nulls, where it takes them; times and a column with nulls pass through."""
-    count = 5_000_000 if stack.model.name == "iris" else 300_000
+    count = 3_000_000 if stack.model.name == "iris" else 300_000
     some, _ = replayed(stack)
     places = np.random.default_rng(0).integers(0, len(some), count)
     rows = some.iloc[places].reset_index(drop=True)
