@@ -15,7 +15,7 @@ from workflow import requirements
 
 from stack.modes.docker_environment import base_python
 from stack.wait import wait_until
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import Stack, one_model
 from tests.unit.tracking_servers import as_client
 
 ANIMALS = pd.DataFrame({"size": [1.0, 30.0]})
@@ -83,10 +83,6 @@ def test_a_second_up_trains_registers_and_bakes_nothing(stack: Stack) -> None:
     assert "is served" in stack.deployment_log()
     assert "baking" not in stack.deployment_log()
     stack.assert_settled(before[1]["champion"])
-
-
-# The stack's own model is another one, so one will do.
-one_model = pytest.mark.parametrize("stack", ["native", "docker"], indirect=True)
 
 
 @pytest.fixture
