@@ -204,6 +204,7 @@ def test_a_version_that_the_gate_refuses_is_tagged_and_the_champion_goes_on(stac
     assert stack.versions() == [*versions, refused]
 
 
+@one_model
 def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack) -> None:
     before, refused = stack.aliases()["champion"], stack.versions()[-1]
     promoted = stack.script("promote", refused)
@@ -217,6 +218,7 @@ def test_any_version_can_be_promoted_even_one_that_the_gate_refused(stack: Stack
     stack.assert_settled(refused)
 
 
+@one_model
 def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_deploy(stack: Stack) -> None:
     before, target = stack.aliases()["champion"], stack.aliases()["previous"]
     stack.client.set_registered_model_alias(stack.model.name, "champion", target)
