@@ -96,9 +96,10 @@ def test_without_docker_all_works_without_a_network(
 
 
 def test_with_docker_all_works_without_a_network(
-    behind: Wall, collected: Path, clone: Path, tmp_path: Path
+    behind: Wall, collected: Path, installed_clone: Path, tmp_path: Path
 ) -> None:
-    vendored(clone, collected, "wheels", "debs", "image.tar")
+    # The scripts have their packages, as the test above sees to that; the images have none.
+    clone = vendored(installed_clone, collected, "wheels", "debs", "image.tar")
     # Docker's own proxy setting, which Compose hands to every container.
     proxies = {"default": {"httpProxy": "http://127.0.0.1:9", "httpsProxy": "http://127.0.0.1:9"}}
     (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
