@@ -96,8 +96,8 @@ def _promote(arguments: argparse.Namespace) -> None:
 
     A version that was not trained here must give the answers to its input example that the model gives when
     MLflow loads it. A URI is registered first, as a version of MODEL_NAME.
-    With --canary, the gateway sends it some of the requests first. If more of them fail or are slow than of
-    the champion's at the same time, it is withdrawn, and its tag `failure` has the numbers.
+    With --canary, the gateway sends it some of the requests first. If more of them fail than of the
+    champion's at the same time, or are slow, it is withdrawn, and its tag `failure` has the numbers.
     """
     if arguments.seconds and not arguments.canary:
         arguments.wrong("--for says how long a canary lasts; add --canary PERCENT")
@@ -226,8 +226,8 @@ def _vendor(arguments: argparse.Namespace) -> None:
 
 
 def _percent(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]?", text):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 99, found {text!r}")
+    if not re.fullmatch("[1-4]?[1-9]|[1-5]0", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 50, found {text!r}")
     return int(text)
 
 

@@ -12,6 +12,14 @@ class LockedError(StackError):
     """Another deployment is running."""
 
 
+class WithdrawnError(StackError):
+    """A version did worse than the champion, as a canary."""
+
+
+class UndecidedError(StackError):
+    """Nothing is known of a version that was to be a canary; that is not its fault."""
+
+
 class TrackingError(StackError):
     """The tracking server refused something, or did not answer."""
 

@@ -6,6 +6,7 @@ docker-compose.yml says how the other parts are started.
 import math
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, Split, nothing
+from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
 _HEALTHY_WITHIN = 120  # seconds
 _BEGUN_WITHIN = 10  # seconds
+_PORT = 8080
 _STARTED_TOGETHER = timedelta(seconds=5)
 # The tag, beside its version's, of the image that was served last.
 _LAST_SERVED = "live"
@@ -327,12 +329,15 @@ class Docker:
     def _check_reached(self) -> None:
         """Behind a gateway nothing is published, so this machine asks containers at their own addresses."""
         healthy = (found for found in self._servers() if _health(found) == "healthy")
-        if (found := next(healthy, None)) and (reason := not_healthy(_url_of(found))):
-            raise StackError(
-                f"this machine does not reach containers at their own addresses ({reason}), as with Docker"
-                " Desktop or a rootless engine; to deploy the candidate or champion: docker compose run --rm"
-                " deploy"
-            )
+        if found := next(healthy, None):
+            try:
+                socket.create_connection((_address_of(found), _PORT), timeout=5).close()
+            except OSError as error:
+                raise StackError(
+                    f"this machine does not reach containers at their own addresses ({error}), as with Docker"
+                    " Desktop or a rootless engine; to deploy the candidate or champion: docker compose run"
+                    " --rm deploy"
+                ) from error
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -395,14 +400,16 @@ class Docker:
             )
 
     @contextmanager
-    def split(self, percent: int) -> Iterator[Split]:
+    def split(self, percent: int) -> Iterator[Callable[[], bool]]:
         """Let the gateway do that."""
-        trial = self._containers(trial_name(self.config))[0]
-        try:
-            with splitting(self.config, _address_of(trial), percent) as is_on:
-                yield Split(self._url("serving", self._servers()[0]), is_on)
-        finally:
-            run(["docker", "stop", trial["Id"]])
+        trial = next(iter(self._containers(trial_name(self.config))), None)
+        address = _address_of(trial) if trial else ""
+        with splitting(self.config, address, percent) as is_on:
+            yield is_on
+
+    def served_url(self) -> str:
+        """Return where the container of `serving` answers."""
+        return self._url("serving", next(iter(self._servers()), None))
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's image as the Compose service `serving`, in place of what is served now."""
@@ -614,12 +621,14 @@ def _health(container: dict[str, Any]) -> str:
 
 def _url_of(container: dict[str, Any]) -> str:
     """Return where a model server that publishes nothing answers on its own network."""
-    return f"http://{_address_of(container)}:8080"
+    return f"http://{_address_of(container)}:{_PORT}"
 
 
 def _address_of(container: dict[str, Any]) -> str:
-    networks = container["NetworkSettings"]["Networks"].values()
-    return next((str(network["IPAddress"]) for network in networks if network["IPAddress"]), "")
+    """Return the address of a model server in the stack's own network; an override may name others, too."""
+    networks = container["NetworkSettings"]["Networks"]
+    own_first = sorted(networks, key=lambda name: not name.endswith(("_serving-closed", "_serving-open")))
+    return next((str(networks[it]["IPAddress"]) for it in own_first if networks[it]["IPAddress"]), "")
 
 
 def _memory(container: str) -> int:

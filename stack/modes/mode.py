@@ -33,17 +33,6 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Split:
-    """A share of the requests goes to the trial: where the server that gets the others answers, by its URL.
-
-    ``is_on`` says whether that is still so.
-    """
-
-    champion: str
-    is_on: Callable[[], bool]
-
-
-@dataclass(frozen=True)
 class Service:
     """One part of the stack: whether it is up, its state in a word or two, and since when, if known."""
 
@@ -176,11 +165,14 @@ class Mode(Protocol):
     def check_split(self) -> None:
         """Raise StackError if the requests can't be split here."""
 
-    def split(self, percent: int) -> AbstractContextManager[Split]:
-        """Let so many of 100 requests for predictions go to the trial; something must be served.
+    def split(self, percent: int) -> AbstractContextManager[Callable[[], bool]]:
+        """Let so many of 100 requests for predictions go to the trial; yield whether they still do.
 
-        It ends with this process, whatever ends that. Then the trial answers what it has begun.
+        It ends with this process, whatever ends that.
         """
+
+    def served_url(self) -> str:
+        """Return where the model server itself can be asked; something must be served."""
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve a baked version in place of what is served now; ``check`` gets its URL.

@@ -22,7 +22,7 @@ from stack.errors import LockedError, StackError
 from stack.modes import model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, Split, nothing
+from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
@@ -203,10 +203,14 @@ class Native:
         """Raise StackError: all that serves has one address."""
         raise StackError(_NO_SPLIT)
 
-    def split(self, percent: int) -> AbstractContextManager[Split]:
+    def split(self, percent: int) -> AbstractContextManager[Callable[[], bool]]:
         """There is none."""
         del percent
         raise StackError(_NO_SPLIT)
+
+    def served_url(self) -> str:
+        """Return where the model server answers."""
+        return self.config.serving_url
 
     def serve(self, version: str, check: Check = nothing) -> None:
         """Serve the version's files in place of what is served now."""

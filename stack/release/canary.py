@@ -5,21 +5,24 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from stack.errors import StackError
-from stack.modes.mode import Split
+from stack.errors import StackError, UndecidedError, WithdrawnError
 from stack.wait import wait_until
 
-_EVERY = 1.0  # seconds
-_SILENT = 5  # looks without an answer, and it has failed
-# It happens by chance once in so many looks that a version which is as good looks worse.
-_BY_CHANCE = 1e-4
-# A request is slow if it takes longer than this share of the champion's; more than so many are worse.
-_USUAL, _MOST_SLOW = 0.95, 0.1
+_EVERY, _TOLD_EVERY = 1.0, 60.0  # seconds
+_PATIENCE = (1, 5)  # seconds, to connect and to answer
+# After so many looks without an answer, the trial has ended, and the champion does not come back by itself.
+_TRIAL_SILENT, _CHAMPION_SILENT = 5, 20
+# With fewer requests, nothing is known.
+_ENOUGH = 10
+# How rarely a version that is as good looks worse by chance: at one of many looks, and at the end.
+_BY_CHANCE, _IN_THE_END = 1e-4, 1e-2
+# A request is slow if it takes longer than a bound that this share of the champion's keep.
+_USUAL = 0.75
 # Until then, it may be that each worker's first ones are slow.
 _WARM = 100  # requests
 _ENDED = "ended workers"
@@ -39,13 +42,12 @@ class Numbers:
 
     def slower(self, seconds: float) -> int:
         """Return how many took longer than a bound of the histogram [s]."""
-        return self.within.get(math.inf, 0) - self.within.get(seconds, 0)
+        return self.answered - self.within.get(seconds, 0)
 
-    def usual(self) -> float:
-        """Return the lowest bound [s] that 95 of 100 requests kept within; infinite without a request."""
-        answered = self.within.get(math.inf, 0)
-        kept = (bound for bound, count in self.within.items() if answered and count >= _USUAL * answered)
-        return min(kept, default=math.inf)
+    @property
+    def answered(self) -> int:
+        """How many were answered."""
+        return self.within.get(math.inf, 0)
 
 
 class Watched:
@@ -54,12 +56,18 @@ class Watched:
     def __init__(self, url: str) -> None:
         """Take a first look at the model server at ``url``; StackError if it does not answer."""
         self._url = url
-        self._last = _read(url)
+        self._last, self.in_flight = _read(url)
         self._since: Counter[str] = Counter()
+        self.silent = 0
 
     def look(self) -> None:
-        """Count what it has answered since the last look; StackError if it does not answer."""
-        now = _read(self._url)
+        """Count what it has answered since the last look, or one more look without an answer."""
+        try:
+            now, self.in_flight = _read(self._url)
+        except StackError:
+            self.silent += 1
+            return
+        self.silent = 0
         # One that was started again counts from 0.
         before = self._last if all(now[name] >= count for name, count in self._last.items()) else Counter()
         self._since += Counter({name: count - before[name] for name, count in now.items()})
@@ -81,25 +89,30 @@ class Watched:
         return {value: count for (word, _, value), count in found if word == kind}
 
 
-def _read(url: str) -> Counter[str]:
-    """Return the counts in a model server's metrics."""
+def _read(url: str) -> tuple[Counter[str], int]:
+    """Return the counts in a model server's metrics, and how many requests it is at."""
     try:
         with requests.Session() as session:
             session.trust_env = False  # no proxy lies between
-            answer = session.get(f"{url}/metrics", timeout=5)
+            answer = session.get(f"{url}/metrics", timeout=_PATIENCE)
         answer.raise_for_status()
-    except requests.RequestException as error:
-        raise StackError(f"{url}/metrics does not answer ({error})") from error
+        samples = [
+            sample for family in text_string_to_metric_families(answer.text) for sample in family.samples
+        ]
+    except (requests.RequestException, ValueError) as error:
+        raise StackError(f"{url}/metrics does not answer") from error
     found: Counter[str] = Counter()
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            if sample.name == "model_server_requests_total":
-                found[f"status {sample.labels['status']}"] += int(sample.value)
-            elif sample.name == "model_server_request_duration_seconds_bucket":
-                found[f"within {sample.labels['le']}"] += int(sample.value)
-            elif sample.name == "model_server_ended_workers_total":
-                found[_ENDED] += int(sample.value)
-    return found
+    in_flight = 0
+    for sample in samples:
+        if sample.name == "model_server_requests_total":
+            found[f"status {sample.labels['status']}"] += int(sample.value)
+        elif sample.name == "model_server_request_duration_seconds_bucket":
+            found[f"within {sample.labels['le']}"] += int(sample.value)
+        elif sample.name == "model_server_ended_workers_total":
+            found[_ENDED] += int(sample.value)
+        elif sample.name == "model_server_requests_in_flight":
+            in_flight += int(sample.value)
+    return found, in_flight
 
 
 @dataclass(frozen=True)
@@ -110,98 +123,148 @@ class Canary:
     seconds: float
 
 
-def compare(new: tuple[str, str], old: tuple[str, Split], seconds: float, check: Callable[[], None]) -> None:
-    """Return after ``seconds`` if the new version was no worse than the champion, and print the numbers.
+@dataclass
+class Comparison:
+    """A new version, by its number and URL, beside the champion, while the requests are split."""
 
-    ``new`` is the new version and its URL, ``old`` the champion and the split of the requests between both.
-    An exception of ``check`` ends it.
+    new: tuple[str, str]
+    old: tuple[str, str]
 
-    Raises:
-        StackError: as soon as it is worse or does not answer, and in the end if nobody has asked it; with the
-            numbers.
-
-    """
-    (version, url), (champion, split) = new, old
-    canary, other = Watched(url), Watched(split.champion)
-    since = time.monotonic()
-    silent = 0
-
-    def numbers() -> str:
-        theirs = other.numbers()
-        usual = theirs.usual()
-        both = _told(version, canary.numbers(), usual), _told(champion, theirs, usual)
-        return f"in {time.monotonic() - since:.0f} s, {'; '.join(both)}"
-
-    def look() -> str | None:
-        nonlocal silent
-        if not split.is_on():
-            raise StackError(
-                f"the gateway has been started again, which ends the canary of version {version}; promote it"
-                " again"
-            )
+    def __post_init__(self) -> None:
+        """Take a first look at both; UndecidedError if one does not answer."""
+        self._since = time.monotonic()
         try:
-            canary.look()
-            silent = 0
+            self._canary, self._champion = Watched(self.new[1]), Watched(self.old[1])
         except StackError as error:
-            silent += 1
-            if silent == _SILENT:
-                raise StackError(
-                    f"version {version} does not answer any more as a canary ({error}); {numbers()}"
-                ) from error
-        with suppress(StackError):  # it may just be started again
-            other.look()
-        is_over = time.monotonic() - since >= seconds
-        if why := worse(canary.numbers(), other.numbers(), is_over=is_over):
-            raise StackError(
-                f"version {version} is withdrawn: {why} than those of version {champion}; {numbers()}"
+            raise UndecidedError(f"there can be no canary ({error}); run this again") from error
+
+    def follow(self, is_on: Callable[[], bool], seconds: float, check: Callable[[], None]) -> None:
+        """Compare for so many seconds, while the split ``is_on``; an exception of ``check`` ends it.
+
+        Raises:
+            WithdrawnError: as soon as the new version is worse or has ended.
+            UndecidedError: if the requests are split no more, or the champion does not answer any more.
+
+        """
+        told = self._since
+
+        def look() -> str | None:
+            nonlocal told
+            self._look(is_on)
+            now = time.monotonic()
+            if now - told >= _TOLD_EVERY:
+                told = now
+                print(self._told(), flush=True)
+            return "not yet over" if now - self._since < seconds else None
+
+        wait_until(look, timeout=math.inf, on_wait=check, interval=_EVERY)
+
+    def _look(self, is_on: Callable[[], bool]) -> None:
+        self._canary.look()
+        self._champion.look()
+        if self._canary.silent >= _TRIAL_SILENT:
+            raise WithdrawnError(f"version {self.new[0]} is withdrawn: it has ended; {self._told()}")
+        why = ""
+        if not is_on():
+            why = "the gateway has been started again"
+        elif self._champion.silent >= _CHAMPION_SILENT:
+            why = f"version {self.old[0]}, which is served, does not answer any more"
+        if why:
+            raise UndecidedError(f"{why}, which ends the canary; run this again when all is up")
+        self._judge(is_over=False)
+
+    def drain(self, seconds: float) -> None:
+        """Return when the new version, which gets no more requests, has answered all that it got.
+
+        After so many seconds at the latest.
+        """
+
+        def at_work() -> str | None:
+            self._canary.look()
+            return "at work" if self._canary.in_flight and not self._canary.silent else None
+
+        with suppress(StackError):
+            wait_until(at_work, timeout=seconds, interval=0.1)
+
+    def judge(self) -> None:
+        """Return if the new version was no worse, and print the numbers; what it has not answered has failed.
+
+        Raises:
+            WithdrawnError: if it was worse.
+            UndecidedError: if too few have asked either.
+
+        """
+        self._champion.look()
+        self._judge(is_over=True)
+        if min(of.numbers().requests for of in (self._canary, self._champion)) < _ENOUGH:
+            raise UndecidedError(
+                f"too few requests to compare versions {self.new[0]} and {self.old[0]}, which takes {_ENOUGH}"
+                f" of each; {self._told()}; run this again, for longer or with more, or without --canary"
             )
-        return None if is_over else "not yet over"
+        print(self._told(), flush=True)
 
-    wait_until(look, timeout=math.inf, on_wait=check, interval=_EVERY)
-    if not canary.numbers().requests:
-        raise StackError(
-            f"version {version} got no request as a canary, so nothing is known of it; {numbers()}; promote"
-            " it with --canary for a longer time, or without"
-        )
-    print(numbers(), flush=True)
+    def _judge(self, *, is_over: bool) -> None:
+        numbers = self._canary.numbers()
+        if is_over:
+            waiting = self._canary.in_flight
+            numbers = replace(numbers, requests=numbers.requests + waiting, failed=numbers.failed + waiting)
+        if why := worse(numbers, self._champion.numbers(), is_over=is_over):
+            raise WithdrawnError(
+                f"version {self.new[0]} is withdrawn: {why} than those of version {self.old[0]};"
+                f" {self._told()}"
+            )
+
+    def _told(self) -> str:
+        both = (self.new[0], self._canary), (self.old[0], self._champion)
+        texts = [_told(version, of.numbers(), of.in_flight) for version, of in both]
+        return f"in {time.monotonic() - self._since:.0f} s, {'; '.join(texts)}"
 
 
-def _told(version: str, seen: Numbers, usual: float) -> str:
-    slow = f", {seen.slower(usual):,} took longer than {usual * 1e3:g} ms" if usual < math.inf else ""
-    return f"version {version} got {seen.requests:,} requests: {seen.failed:,} failed{slow}"
+def _told(version: str, seen: Numbers, in_flight: int) -> str:
+    """Say how many requests failed, and within which bound 95 of 100 of the others were answered."""
+    kept = [bound for bound, count in seen.within.items() if seen.answered and count >= 0.95 * seen.answered]
+    usual = f", 95 of 100 took at most {min(kept) * 1e3:g} ms" if kept and min(kept) < math.inf else ""
+    at_work = f", {in_flight:,} unanswered" if in_flight else ""
+    return f"version {version} got {seen.requests:,} requests: {seen.failed:,} failed{at_work}{usual}"
 
 
-def worse(new: Numbers, old: Numbers, *, is_over: bool = True) -> str:
+def worse(new: Numbers, old: Numbers, *, is_over: bool) -> str:
     """Return what is worse with the new version than chance explains; empty if nothing is.
 
-    Until the canary ``is_over``, a few slow requests do not count.
+    Until the canary ``is_over``, a few requests say less.
     """
-    if _is_more((new.failed, new.requests), (old.failed, old.requests)):
+    chance = _chance((new.failed, new.requests), (old.failed, old.requests))
+    if chance < (_IN_THE_END if is_over else _BY_CHANCE):
         return "more of its requests fail"
-    usual, answered = old.usual(), new.within.get(math.inf, 0)
-    slow = (new.slower(usual), answered), (old.slower(usual), old.within.get(math.inf, 0))
-    is_slow = usual < math.inf and slow[0][0] > _MOST_SLOW * answered
-    if is_slow and (is_over or answered >= _WARM) and _is_more(*slow):
-        return "more of its requests are slow"
+    if not is_over and new.answered < _WARM:
+        return ""
+    for bound in sorted(old.within):
+        slow, usual = (new.slower(bound), new.answered), (old.slower(bound), old.answered)
+        is_bound = old.within[bound] >= _USUAL * old.answered > 0
+        # Twice as many, and 5 of 100 more: less may come of the unequal load.
+        is_slower = slow[0] / max(slow[1], 1) > 2 * usual[0] / max(usual[1], 1) + 0.05
+        if is_bound and is_slower and _chance(slow, usual) < _BY_CHANCE:
+            return f"more of its requests take longer than {bound * 1e3:g} ms"
     return ""
 
 
-def _is_more(new: tuple[int, int], old: tuple[int, int]) -> bool:
-    """Whether the share of ``new``, as a count of a total, is larger than that of ``old``, and not by chance.
+def _chance(new: tuple[int, int], old: tuple[int, int]) -> float:
+    """Return how likely ``new``, a count of a total, is as large beside ``old`` if both are the same.
 
     Fisher's exact test, one-sided: https://docs.scipy.org/doc/scipy/reference/generated/scipy.stats.fisher_exact.html
+    Returns 1 where the share is not larger.
     """
     (found, drawn), (others, rest) = new, old
     if found * rest <= others * drawn:
-        return False
+        return 1.0
     marked, every = found + others, drawn + rest
     chance = 0.0
     for count in range(found, min(marked, drawn) + 1):
         term = math.exp(_ways(marked, count) + _ways(every - marked, drawn - count) - _ways(every, drawn))
         chance += term
-        if chance >= _BY_CHANCE or term < _BY_CHANCE * 1e-9:
+        if term < chance * 1e-9:
             break
-    return chance < _BY_CHANCE
+    return chance
 
 
 def _ways(of: int, chosen: int) -> float:

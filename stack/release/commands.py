@@ -55,6 +55,8 @@ def release(
     interruption = Interruption()
     mode = choose_mode(config, named_mode)
     mode.check()
+    if canary:
+        mode.check_split()
     if not wait and config.elsewhere and (reason := no_answer(config)):
         # MLflow's client would try for minutes, and keep the lock.
         raise _not_answering(config, reason, "this again")

@@ -14,14 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stack.errors import StackError, TrackingError
-from stack.modes.mode import Mode
+from stack.errors import StackError, TrackingError, UndecidedError, WithdrawnError
+from stack.modes.mode import Mode, Served
 
 if TYPE_CHECKING:
     from stack.release.canary import Canary
     from stack.release.registry import Registry
     from stack.release.replay import Record
 
+# So many seconds a canary that is withdrawn has for what it has begun.
+_GRACE = 10
 # Baked versions that are kept besides champion and previous.
 KEPT_OTHERS = 2
 
@@ -48,8 +50,6 @@ def deploy(
 
     """
     mode.clean_up()
-    if canary:
-        mode.check_split()
     aliases = registry.aliases()
     champion, candidate = aliases.get("champion"), aliases.get("candidate")
     before = _live(registry, mode) or champion
@@ -71,6 +71,9 @@ def deploy(
                 mode.serve(str(before))
         raise
     except StackError as error:
+        # As the candidate, it would go live at the next `up`: it has passed all other checks.
+        if isinstance(error, WithdrawnError) and candidate == target:
+            registry.remove_alias("candidate")
         _put_back(registry, mode, before, target, error)
     _settle(registry, target, before, champion)
     _collect_garbage(registry, mode)
@@ -146,10 +149,10 @@ def _serve(
     """Replay the version, if there is a record, and serve it. While another serves, replay it as a trial."""
     served = mode.served()
     is_second = served is not None and (record is not None or mode.starts_beside)
-    if canary and (served is None or not mode.fits_beside()):
-        why = "there is no memory for two model servers" if served else "nothing is served to compare with"
-        raise StackError(f"{why}, so there can be no canary; promote without --canary")
-    if served is not None and is_second and not mode.fits_beside():
+    has_room = not is_second or mode.fits_beside()
+    if canary:
+        _check_canary(registry, served, has_room=has_room)
+    if served is not None and not has_room:
         check()
         print(
             f"there is no memory for two model servers, so version {served.version} stops first", flush=True
@@ -183,16 +186,35 @@ def _trial(registry: "Registry", mode: Mode, version: str, record: "Record | Non
         yield url
 
 
+def _check_canary(registry: "Registry", served: Served | None, *, has_room: bool) -> None:
+    """Raise UndecidedError if a version can't run beside what is served, or not be compared with that."""
+    why = ""
+    if served is None:
+        why = "nothing is served to compare with"
+    elif served.model_name != registry.model_name:
+        why = f"what is served is a version of another model, {served.model_name}"
+    elif not has_room:
+        why = "there is no memory for two model servers"
+    if why:
+        raise UndecidedError(f"{why}, so there can be no canary; promote without --canary")
+
+
 def _compare(
     mode: Mode, new: tuple[str, str], champion: str, canary: "Canary", check: Callable[[], None]
 ) -> None:
     """Let the trial, a version and its URL, answer some of the requests, beside the champion."""
-    from stack.release.canary import compare
+    from stack.release.canary import Comparison
 
-    share = f"{canary.percent} of 100 requests go to version {new[0]}"
-    print(f"for {canary.seconds:g} s, {share}", flush=True)
-    with mode.split(canary.percent) as split:
-        compare(new, (champion, split), canary.seconds, check)
+    print(f"for {canary.seconds:,} s, {canary.percent} of 100 requests go to version {new[0]}", flush=True)
+    comparison = Comparison(new, (champion, mode.served_url()))
+    patience = _GRACE
+    try:
+        with mode.split(canary.percent) as is_on:
+            comparison.follow(is_on, canary.seconds, check)
+        patience = mode.config.server_timeout
+    finally:
+        comparison.drain(patience)
+    comparison.judge()
 
 
 def _bake(
@@ -310,7 +332,8 @@ def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str,
     try:
         if before not in (None, target) and registry.aliases().get("champion") == target:  # moved by hand
             registry.set_alias("champion", str(before))
-        registry.tag(target, failure=told)
+        if not isinstance(error, UndecidedError):
+            registry.tag(target, failure=told)
     except StackError as second:
         told += f"\nand the tag `failure` could not be set: {second}"
     raise StackError(told) from error

@@ -349,7 +349,7 @@ def worse(guarded: Stack) -> str:
     ("value", "why", "statuses"),
     [
         (97, "more of its requests fail", {200, 500}),
-        (98, "more of its requests are slow", {200}),
+        (98, "more of its requests take longer than", {200}),
         # The gateway asks the champion what a worker that ends does not answer.
         (99, "more of its requests fail", {200}),
     ],
@@ -362,14 +362,16 @@ def test_a_canary_that_is_worse_is_withdrawn(
     with clients(guarded, value) as seen:
         withdrawn = guarded.script("promote", worse, "--canary", "30", "--for", "5m", check=False)
         assert withdrawn.returncode == 1, withdrawn.stdout
-        told = f"version {worse} is withdrawn: {why} than those of version {champion}; in "
-        assert told in withdrawn.stderr
+        told = rf"version {worse} is withdrawn: {why}.* than those of version {champion}; in \d+ s,"
+        new, old = (rf"version {version} got \d+ requests: \d+ failed.*" for version in (worse, champion))
+        numbers = f"{told} {new}; {old}"
+        assert re.search(numbers, withdrawn.stderr)
         assert set(seen) == statuses
         seen.clear()
-        time.sleep(0.5)
+        wait_until(lambda: None if len(seen) > 20 else "nobody was answered", timeout=60)
         assert set(seen) == {200}
-    assert told in guarded.version(worse).tags["failure"]
-    assert re.search(rf"version {worse} got \d+ requests: \d+ failed", guarded.version(worse).tags["failure"])
+    assert re.match(numbers, guarded.version(worse).tags["failure"])
+    assert "candidate" not in guarded.aliases()
     guarded.assert_settled(champion)
 
 
@@ -387,21 +389,20 @@ def test_a_canary_ends_with_the_process_that_watches_it(guarded: Stack, worse: s
         share = ("exec", f"{guarded.settings['COMPOSE_PROJECT_NAME']}-gateway-1", "ls", "/data/canary")
         wait_until(lambda: "share" if "share" in docker(*share).split() else None, timeout=10)
     assert set(seen) == {200}
-    guarded.script("deploy")  # the worse version is the candidate, and passes the replay
-    guarded.assert_settled(worse)
-    guarded.script("promote", champion)
+    guarded.script("deploy")
+    guarded.assert_settled(champion)
 
 
 def test_a_canary_that_is_no_worse_becomes_champion(guarded: Stack, worse: str) -> None:
     champion = guarded.aliases()["champion"]
     nobody = guarded.script("promote", worse, "--canary", "50", "--for", "1s", check=False)
-    assert (nobody.returncode, "got no request as a canary" in nobody.stderr) == (1, True)
+    assert (nobody.returncode, "too few requests to compare" in nobody.stderr) == (1, True)
     with clients(guarded, 5.1) as seen:
-        promoted = guarded.script("promote", worse, "--canary", "50", "--for", "3s")
+        promoted = guarded.script("promote", worse, "--canary", "50", "--for", "6s")
     assert set(seen) == {200}
     numbers = re.search(rf"in \d+ s, version {worse} got ([\d,]+) requests: 0 failed", promoted.stdout)
     assert numbers is not None
-    assert int(numbers[1].replace(",", "")) > 5
+    assert int(numbers[1].replace(",", "")) >= 10
     guarded.assert_settled(worse)
     guarded.script("promote", champion)
 

@@ -1,19 +1,21 @@
 """A canary: what a model server's metrics say of it, and when it is worse than the champion."""
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from scipy.stats import fisher_exact  # type: ignore[import-untyped]
 
-from stack.errors import StackError
-from stack.modes.mode import Split
+from stack.errors import StackError, UndecidedError, WithdrawnError
 from stack.release import canary
-from stack.release.canary import Numbers, Watched, compare, worse
+from stack.release.canary import Comparison, Numbers, Watched, _chance, worse
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Server:
     url: str = ""
     answered: list[tuple[int, float]] = field(default_factory=list)
     ended: int = 0
+    in_flight: int = 0
     is_up: bool = True
 
     def metrics(self) -> str:
@@ -30,15 +33,17 @@ class Server:
         name = "model_server_request_duration_seconds"
         lines = ["# TYPE model_server_requests_total counter"]
         for status in sorted({status for status, _ in self.answered}):
-            count = sum(found == status for found, _ in self.answered)
-            lines.append(f'model_server_requests_total{{{own},status="{status}"}} {count}.0')
+            number = sum(found == status for found, _ in self.answered)
+            lines.append(f'model_server_requests_total{{{own},status="{status}"}} {number}.0')
         lines += [f"# TYPE {name} histogram"]
         for bound in ("0.005", "0.1", "+Inf"):
-            count = sum(seconds <= float(bound) for _, seconds in self.answered)
-            lines.append(f'{name}_bucket{{{own},le="{bound}"}} {count}.0')
+            number = sum(seconds <= float(bound) for _, seconds in self.answered)
+            lines.append(f'{name}_bucket{{{own},le="{bound}"}} {number}.0')
         lines.append(f"{name}_count{{{own}}} {len(self.answered)}.0")
         lines.append("# TYPE model_server_ended_workers_total counter")
         lines.append(f"model_server_ended_workers_total{{{own}}} {self.ended}.0")
+        lines.append("# TYPE model_server_requests_in_flight gauge")
+        lines.append(f"model_server_requests_in_flight{{{own}}} {self.in_flight}.0")
         return "\n".join([*lines, ""])
 
 
@@ -106,122 +111,202 @@ def numbers(requests: int, failed: int = 0, slow: int = 0) -> Numbers:
     return Numbers(requests, failed, {0.005: requests - slow, 0.1: requests, math.inf: requests})
 
 
+def within(*counts: int) -> Numbers:
+    """Return requests by how many were answered within 0.01, 1, 2.5 and 30 s, and in all."""
+    return Numbers(counts[-1], 0, dict(zip((0.01, 1, 2.5, 30, math.inf), counts, strict=True)))
+
+
+FAIL = "more of its requests fail"
+
+
 @pytest.mark.parametrize(
-    ("new", "old", "why"),
+    ("new", "old", "at_once", "in_the_end"),
     [
-        (numbers(0), numbers(0), ""),
-        (numbers(100), numbers(900), ""),
-        (numbers(100, failed=10), numbers(900, failed=90), ""),
-        (numbers(100, failed=3), numbers(900), ""),  # it may be chance
-        (numbers(100, failed=5), numbers(900), "more of its requests fail"),
-        (numbers(10_000, failed=9_000), numbers(100_000, failed=10), "more of its requests fail"),
-        (numbers(100), numbers(900, failed=900), ""),
-        (numbers(5, failed=5), numbers(0), ""),
-        (numbers(100, slow=40), numbers(900, slow=40), "more of its requests are slow"),
-        (numbers(1000, slow=90), numbers(9000, slow=10), ""),  # more, but few
-        (numbers(100, slow=100), numbers(900, slow=900), ""),
-        (numbers(100, slow=10), numbers(0), ""),
+        (numbers(0), numbers(0), "", ""),
+        (numbers(100), numbers(900), "", ""),
+        (numbers(100, failed=10), numbers(900, failed=90), "", ""),
+        (numbers(100, failed=1), numbers(900), "", ""),  # it may be chance
+        (numbers(100, failed=3), numbers(900), "", FAIL),
+        (numbers(2, failed=2), numbers(14), "", FAIL),
+        (numbers(100, failed=5), numbers(900), FAIL, FAIL),
+        (numbers(10_000, failed=9_000), numbers(100_000, failed=10), FAIL, FAIL),
+        (numbers(100), numbers(900, failed=900), "", ""),
+        (numbers(100, slow=40), numbers(900, slow=40), "longer than 5 ms", "longer than 5 ms"),
+        (numbers(8, slow=8), numbers(80), "", "longer than 5 ms"),  # of cold workers, at first
+        (numbers(1000, slow=50), numbers(9000, slow=10), "", ""),  # more, but few
+        (numbers(100, slow=100), numbers(900, slow=900), "", ""),
+        (within(910, 910, 910, 910, 1000), within(9000, 9000, 9000, 9000, 9000), "10 ms", "10 ms"),
+        (within(800, 910, 910, 910, 1000), within(7200, 9000, 9000, 9000, 9000), "1000 ms", "1000 ms"),
+        (within(0, 0, 1000, 1000, 1000), within(0, 8010, 9000, 9000, 9000), "1000 ms", "1000 ms"),
+        (within(400, 1000, 1000, 1000, 1000), within(6300, 9000, 9000, 9000, 9000), "", ""),  # unequal load
     ],
 )
-def test_worse_is_what_chance_does_not_explain(new: Numbers, old: Numbers, why: str) -> None:
-    assert worse(new, old) == why
-
-
-def test_the_first_slow_requests_may_be_those_of_cold_workers() -> None:
-    assert worse(numbers(8, slow=8), numbers(80), is_over=False) == ""
-    assert worse(numbers(8, slow=8), numbers(80), is_over=True) == "more of its requests are slow"
-    assert worse(numbers(100, slow=80), numbers(900), is_over=False) == "more of its requests are slow"
-    assert worse(numbers(8, failed=8), numbers(80), is_over=False) == "more of its requests fail"
+def test_worse_is_what_chance_does_not_explain(
+    new: Numbers, old: Numbers, at_once: str, in_the_end: str
+) -> None:
+    for is_over, expected in ((False, at_once), (True, in_the_end)):
+        found = worse(new, old, is_over=is_over)
+        assert expected in found
+        assert bool(expected) == bool(found)
 
 
 @pytest.mark.parametrize(
     ("new", "old"), [((3, 40), (2, 400)), ((9, 50), (20, 450)), ((40, 300), (50, 2000)), ((1, 9), (8, 81))]
 )
-def test_the_chance_is_that_of_fishers_exact_test(
-    monkeypatch: pytest.MonkeyPatch, new: tuple[int, int], old: tuple[int, int]
-) -> None:
+def test_the_chance_is_that_of_fishers_exact_test(new: tuple[int, int], old: tuple[int, int]) -> None:
     table = [[new[0], new[1] - new[0]], [old[0], old[1] - old[0]]]
-    chance = fisher_exact(table, alternative="greater").pvalue
-    for limit, is_more in ((chance * 1.001, True), (chance * 0.999, False)):
-        monkeypatch.setattr(canary, "_BY_CHANCE", limit)
-        assert canary._is_more(new, old) == is_more
+    found = fisher_exact(table, alternative="greater").pvalue
+    assert _chance(new, old) == pytest.approx(found if new[0] * old[1] > old[0] * new[1] else 1)
+
+
+@dataclass
+class Round:
+    """A comparison in which a second passes with each look, and something happens after it."""
+
+    new: Server
+    old: Server
+    seconds: int = 20
+    is_on: bool = True
+
+    def run(self, after: Callable[[], None]) -> None:
+        of = Comparison(("2", self.new.url), ("1", self.old.url))
+        of.follow(lambda: self.is_on, self.seconds, after)
+        of.drain(0.2)
+        of.judge()
 
 
 @pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch, new: Server, old: Server) -> Callable[..., None]:
-    """Return what compares both for 0.1 s, with a look every 10 ms, while both have these requests."""
-    monkeypatch.setattr(canary, "_EVERY", 0.01)
+def of(monkeypatch: pytest.MonkeyPatch, new: Server, old: Server) -> Round:
+    monkeypatch.setattr(canary, "_EVERY", 0)
+    seconds = count()
+    monkeypatch.setattr(canary, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    return Round(new, old)
 
-    def run(
-        of_new: list[tuple[int, float]],
-        of_old: list[tuple[int, float]],
-        seconds: float = 0.1,
-        *,
-        is_on: bool = True,
-    ) -> None:
-        def more() -> None:
-            new.answered += of_new
-            old.answered += of_old
 
-        split = Split(old.url, lambda: is_on)
-        compare(("2", new.url), ("1", split), seconds, more)
+def more(of: Round, new: list[tuple[int, float]], old: list[tuple[int, float]]) -> Callable[[], None]:
+    """Return what lets both have more requests."""
 
-    return run
+    def give() -> None:
+        of.new.answered += new
+        of.old.answered += old
+
+    return give
+
+
+RIGHT, WRONG = (200, 0.001), (500, 0.001)
 
 
 def test_one_that_is_no_worse_stays_for_its_time_and_its_numbers_are_told(
-    look: Callable[..., None], capsys: pytest.CaptureFixture[str], new: Server
+    of: Round, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    look([(200, 0.001)], [(200, 0.001)] * 20 + [(200, 0.01)])
-    told = capsys.readouterr().out
-    assert f"version 2 got {len(new.answered)} requests: 0 failed, 0 took longer than 5 ms" in told
-    assert "; version 1 got " in told
+    of.seconds = 200
+    of.run(more(of, [RIGHT], [RIGHT] * 9))
+    *before, told = capsys.readouterr().out.splitlines()
+    assert len(before) >= 1  # one a minute
+    had = len(of.new.answered)
+    assert f"version 2 got {had} requests: 0 failed, 95 of 100 took at most 5 ms; version 1 got " in told
 
 
-def test_one_that_is_worse_is_withdrawn_at_once(look: Callable[..., None]) -> None:
-    with pytest.raises(StackError, match="version 2 is withdrawn: more of its requests fail") as error:
-        look([(500, 0.001)], [(200, 0.001)] * 9, seconds=600)
+def test_one_that_is_worse_is_withdrawn_at_once(of: Round) -> None:
+    of.seconds = 10**6
+    with pytest.raises(WithdrawnError, match="version 2 is withdrawn: more of its requests fail") as error:
+        of.run(more(of, [WRONG], [RIGHT] * 9))
     assert "version 2 got 4 requests: 4 failed" in str(error.value)
     assert "version 1 got 36 requests: 0 failed" in str(error.value)
 
 
-def test_one_that_nobody_asked_is_not_known(look: Callable[..., None]) -> None:
-    with pytest.raises(StackError, match="version 2 got no request as a canary"):
-        look([], [(200, 0.001)])
+def test_few_requests_that_all_fail_are_enough_in_the_end(of: Round) -> None:
+    asked = iter([more(of, [WRONG, WRONG], [RIGHT] * 14)])
+    with pytest.raises(WithdrawnError, match="more of its requests fail"):
+        of.run(lambda: next(asked, lambda: None)())
 
 
-def test_one_that_does_not_answer_any_more_is_withdrawn(
-    monkeypatch: pytest.MonkeyPatch, new: Server, old: Server
+def test_one_that_hangs_is_withdrawn_in_the_end(of: Round) -> None:
+    of.new.in_flight = 6
+    with pytest.raises(WithdrawnError, match="more of its requests fail") as error:
+        of.run(more(of, [RIGHT], [RIGHT] * 9))
+    assert "0 failed, 6 unanswered" in str(error.value)
+
+
+def test_what_it_is_at_in_the_end_is_waited_for(
+    of: Round, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(canary, "_EVERY", 0.01)
-    with pytest.raises(StackError, match="version 2 does not answer any more as a canary"):
-        compare(
-            ("2", new.url), ("1", Split(old.url, lambda: True)), 600, lambda: setattr(new, "is_up", False)
-        )
+    of.new.in_flight = 6
+    of_old, looks = more(of, [RIGHT], [RIGHT] * 9), []
+
+    def wait_until(ready: Callable[[], str | None], **_: object) -> None:
+        while ready():
+            looks.append(1)
+            of.new.in_flight -= 1
+            of.new.answered.append(RIGHT)
+
+    for _ in range(20):
+        of_old()
+    comparison = Comparison(("2", of.new.url), ("1", of.old.url))
+    for _ in range(20):
+        of_old()
+    monkeypatch.setattr(canary, "wait_until", wait_until)
+    comparison.drain(60)
+    comparison.judge()
+    assert len(looks) == 6
+    assert "version 2 got 26 requests: 0 failed," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("of_new", "of_old"), [([], [RIGHT] * 9), ([RIGHT], []), ([], [])])
+def test_one_that_hardly_anybody_asked_is_not_known(
+    of: Round, of_new: list[tuple[int, float]], of_old: list[tuple[int, float]]
+) -> None:
+    of.seconds = 5
+    with pytest.raises(UndecidedError, match="too few requests to compare versions 2 and 1"):
+        of.run(more(of, of_new, of_old))
+
+
+def test_one_that_does_not_answer_any_more_is_withdrawn(of: Round) -> None:
+    of.seconds = 10**6
+    with pytest.raises(WithdrawnError, match="version 2 is withdrawn: it has ended"):
+        of.run(lambda: setattr(of.new, "is_up", False))
 
 
 def test_a_champion_that_is_started_again_meanwhile_ends_nothing(
-    monkeypatch: pytest.MonkeyPatch, new: Server, old: Server, capsys: pytest.CaptureFixture[str]
+    of: Round, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(canary, "_EVERY", 0.01)
+    give = more(of, [RIGHT], [RIGHT] * 9)
+    seconds = count()
 
-    def more() -> None:
-        old.is_up = not old.is_up
-        new.answered += [(200, 0.001)]
-        old.answered += [(200, 0.001)]
+    def restart() -> None:
+        second = next(seconds)
+        of.old.is_up = not 5 < second < 10
+        if second == 7:
+            of.old.answered.clear()
+        give()
 
-    compare(("2", new.url), ("1", Split(old.url, lambda: True)), 0.1, more)
-    assert "version 1 got " in capsys.readouterr().out
+    of.run(restart)
+    told = re.search(r"version 1 got (\d+) requests: 0 failed", capsys.readouterr().out)
+    assert told is not None
+    assert int(told[1]) > len(of.old.answered)  # what it had answered before counts, too
 
 
-def test_a_gateway_that_is_started_again_ends_it(look: Callable[..., None]) -> None:
-    with pytest.raises(StackError, match="the gateway has been started again"):
-        look([], [], seconds=600, is_on=False)
+def test_a_champion_that_is_gone_ends_it(of: Round) -> None:
+    of.seconds = 10**6
+    with pytest.raises(UndecidedError, match="version 1, which is served, does not answer any more"):
+        of.run(lambda: setattr(of.old, "is_up", False))
 
 
-def test_an_interruption_ends_it(new: Server, old: Server) -> None:
+def test_a_champion_that_does_not_answer_at_first_is_told(of: Round) -> None:
+    of.old.is_up = False
+    with pytest.raises(UndecidedError, match=r"there can be no canary .*/metrics does not answer"):
+        of.run(lambda: None)
+
+
+def test_a_gateway_that_is_started_again_ends_it(of: Round) -> None:
+    of.is_on = False
+    with pytest.raises(UndecidedError, match="the gateway has been started again"):
+        of.run(lambda: None)
+
+
+def test_an_interruption_ends_it(of: Round) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(("2", new.url), ("1", Split(old.url, lambda: True)), 600, interrupt)
+        of.run(interrupt)

@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from stack.config import load_config
-from stack.errors import StackError, TrackingError
+from stack.errors import StackError, TrackingError, UndecidedError, WithdrawnError
 from stack.modes.environment import Environment
-from stack.modes.mode import Check, Scorer, Served, Service, Split, nothing
+from stack.modes.mode import Check, Scorer, Served, Service, nothing
 from stack.release.canary import Canary
 from stack.release.client import Door
 from stack.release.deploy import deploy, rollback_target, serve_last
@@ -51,8 +51,10 @@ class World:
     tracking_dies: bool = False
     steps_left: int | None = None
     is_gone: bool = False
-    can_split: bool = True
+    model_served: str = "iris"
     worse: tuple[str, ...] = ()
+    worse_in_the_end: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     created: dict[str, datetime] = field(default_factory=dict)
 
     def step(self) -> None:
@@ -174,14 +176,17 @@ class FakeMode:
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
 
     def check_split(self) -> None:
-        if not self.world.can_split:
-            raise StackError("no split here")
+        raise AssertionError("whoever calls a deployment has checked that")
 
     @contextmanager
-    def split(self, percent: int) -> Iterator[Split]:
+    def split(self, percent: int) -> Iterator[Callable[[], bool]]:
         assert self.world.trial
         self.world.done.append(f"split {percent}")
-        yield Split(str(self.world.served), lambda: True)
+        yield lambda: True
+        self.world.done.append("split no more")
+
+    def served_url(self) -> str:
+        return str(self.world.served)
 
     @property
     def starts_beside(self) -> bool:
@@ -225,7 +230,12 @@ class FakeMode:
     def served(self) -> Served | None:
         if self.world.served is None:
             return None
-        return Served("iris", self.world.served, self.image_id(self.world.served), self.world.is_healthy)
+        return Served(
+            self.world.model_served,
+            self.world.served,
+            self.image_id(self.world.served),
+            self.world.is_healthy,
+        )
 
     def remember(self, version: str) -> None:
         assert version == self.world.served
@@ -284,17 +294,32 @@ def fake_replay(url: str, record: Record, *, timeout: int, queue: int, door: Doo
 def canary_in(world: World, monkeypatch: pytest.MonkeyPatch) -> Canary:
     """Return a canary for a world, where no time passes."""
 
-    def compare(
-        new: tuple[str, str], old: tuple[str, Split], seconds: float, check: Callable[[], None]
-    ) -> None:
-        check()
-        (version, url), (champion, split) = new, old
-        assert (version, url, champion, split.champion) == (url, world.trial, world.served, champion)
-        world.done.append(f"compare {version} with {champion} for {seconds}")
-        if version in world.worse:
-            raise StackError(f"version {version} is withdrawn: 7 of 10 requests failed")
+    class Comparison:
+        def __init__(self, new: tuple[str, str], old: tuple[str, str]) -> None:
+            self.version = new[0]
+            assert new == (world.trial, world.trial)
+            assert old == (world.served, world.served)
 
-    monkeypatch.setattr("stack.release.canary.compare", compare)
+        def follow(self, is_on: Callable[[], bool], seconds: float, check: Callable[[], None]) -> None:
+            check()
+            assert is_on()
+            world.step()
+            world.done.append(f"compare {self.version} for {seconds}")
+            if self.version in world.worse:
+                raise WithdrawnError(f"version {self.version} is withdrawn: 7 of 10 requests failed")
+
+        def drain(self, seconds: float) -> None:
+            assert world.trial == self.version
+            world.done.append(f"drain for {seconds}")
+
+        def judge(self) -> None:
+            assert world.trial == self.version
+            if self.version in world.worse_in_the_end:
+                raise WithdrawnError(f"version {self.version} is withdrawn: it hangs")
+            if self.version in world.unknown:
+                raise UndecidedError("too few requests")
+
+    monkeypatch.setattr("stack.release.canary.Comparison", Comparison)
     return Canary(10, 60)
 
 
@@ -739,40 +764,89 @@ def test_a_deployment_that_is_cut_off_anywhere_is_finished_by_the_next(
     assert 4 < steps < 199
 
 
-def test_a_canary_is_compared_before_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+# What a canary goes through; the split ends before what it has begun is waited for.
+COMPARED = ["split 10", "compare {} for 60", "split no more", "drain for 7"]
+
+
+def compared(version: str) -> list[str]:
+    return [step.format(version) for step in COMPARED]
+
+
+def world_of_canary(**others: Any) -> World:  # noqa: ANN401
+    """Return a world behind a gateway, in which 2 is the candidate and 1 the champion."""
     world = served_world("1", candidate="2")
-    world.starts_first = True
+    vars(world).update(starts_first=True, **others)
+    return world
+
+
+def test_a_canary_is_compared_before_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of_canary()
     assert run(world, "2", canary=canary_in(world, monkeypatch)) == "2"
-    assert world.done == ["bake 2", "try 2", "split 10", "compare 2 with 1 for 60", "serve 2"]
+    assert world.done == ["bake 2", "try 2", *compared("2"), "serve 2"]
     assert_settled(world, "2")
 
 
 def test_a_canary_that_has_passed_before_is_not_replayed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = served_world("2", "1")
-    world.failing = ("1",)
-    world.starts_first = True
+    vars(world).update(failing=("1",), starts_first=True)
     run(world, "1", canary=canary_in(world, monkeypatch))
-    assert world.done == ["try 1", "split 10", "compare 1 with 2 for 60", "serve 1"]
+    assert world.done == ["try 1", *compared("1"), "serve 1"]
     assert_settled(world, "1")
 
 
-def test_a_canary_that_is_worse_is_withdrawn_with_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = served_world("1", candidate="2")
-    world.starts_first, world.worse = True, ("2",)
+def test_a_canary_that_is_worse_is_withdrawn_with_the_numbers_and_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = world_of_canary(worse=("2",))
     with pytest.raises(StackError, match="version 2 is withdrawn: 7 of 10 requests failed"):
         run(world, "2", canary=canary_in(world, monkeypatch))
+    assert world.done[-1] == "drain for 10"
     assert world.tags["2"]["failure"] == "version 2 is withdrawn: 7 of 10 requests failed"
     assert world.tags["2"]["replay"] == "passed: all equal"
+    assert_settled(world, "1")
+    # It passes the replay, so as the candidate it would go live now.
+    run(world)
+    assert world.aliases == {"champion": "1"}
+    assert_settled(world, "1")
+
+
+def test_a_canary_that_hangs_is_withdrawn_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of_canary(worse_in_the_end=("2",))
+    with pytest.raises(StackError, match="version 2 is withdrawn: it hangs"):
+        run(world, "2", canary=canary_in(world, monkeypatch))
+    assert world.aliases == {"champion": "1"}
+    assert_settled(world, "1")
+
+
+def test_a_canary_of_which_nothing_is_known_is_not_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_of_canary(unknown=("2",))
+    with pytest.raises(StackError, match="too few requests"):
+        run(world, "2", canary=canary_in(world, monkeypatch))
+    assert "failure" not in world.tags["2"]
+    assert world.aliases == {"champion": "1", "candidate": "2"}
     assert_settled(world, "1")
 
 
 def test_a_canary_that_is_wrong_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = served_world("1", candidate="2")
-    world.starts_first, world.wrong = True, ("2",)
+    world = world_of_canary(wrong=("2",))
     with pytest.raises(StackError, match="version 2 of iris failed the replay"):
         run(world, "2", canary=canary_in(world, monkeypatch))
     assert world.done == ["bake 2", "try 2"]
     assert_settled(world, "1")
+
+
+def test_a_canary_can_be_killed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    for steps in range(200):
+        world = world_of_canary(steps_left=steps)
+        try:
+            run(world, "2", canary=canary_in(world, monkeypatch))
+        except Killed:
+            world.steps_left = None
+            run(world)
+        else:
+            break
+        assert_settled(world, "2")
+    assert 4 < steps < 199
 
 
 def test_a_version_that_is_served_already_is_no_canary(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -784,22 +858,21 @@ def test_a_version_that_is_served_already_is_no_canary(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("where", "why"),
     [
-        ({"can_split": False}, "no split here"),
         # Then the champion is served again.
         ({"served": None}, "nothing is served to compare with, so there can be no canary"),
         ({"fits_beside": False}, "no memory for two model servers, so there can be no canary"),
+        ({"model_served": "wine"}, "what is served is a version of another model, wine"),
     ],
 )
-def test_where_there_can_be_no_canary_the_champion_stays(
+def test_where_there_can_be_no_canary_what_is_served_stays(
     monkeypatch: pytest.MonkeyPatch, where: dict[str, Any], why: str
 ) -> None:
-    world = served_world("1", candidate="2")
-    world.starts_first = True
-    vars(world).update(where)
+    world = world_of_canary(**where)
     with pytest.raises(StackError, match=why):
         run(world, "2", canary=canary_in(world, monkeypatch))
     assert "try 2" not in world.done
-    assert_settled(world, "1")
+    assert "failure" not in world.tags["2"]
+    assert world.served == "1"
 
 
 def test_a_rollback_that_is_killed_can_be_run_again() -> None:

@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -395,7 +396,14 @@ def test_a_machine_that_does_not_reach_containers_is_told_how_to_deploy(
     serving = a_container(State={"Running": True, "Health": {"Status": health}}, NetworkSettings=networks)
     monkeypatch.setattr("stack.modes.docker.check_files", lambda _: None)
     monkeypatch.setattr(Docker, "_containers", lambda *_: [serving])
-    monkeypatch.setattr("stack.modes.docker.not_healthy", lambda _: None if answers else "timed out")
+
+    def connect(address: tuple[str, int], **_: object) -> socket.socket:
+        assert address == ("10.9.8.7", 8080)
+        if not answers:
+            raise TimeoutError
+        return socket.socket()
+
+    monkeypatch.setattr("stack.modes.docker.socket.create_connection", connect)
     with pytest.raises(StackError, match=why) if why else nullcontext():
         Docker(GUARDED).check()
 
