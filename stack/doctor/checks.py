@@ -15,7 +15,7 @@ from stack.modes.compose import files_command
 from stack.modes.docker_environment import base_image, python_image
 from stack.modes.elsewhere import check_elsewhere
 from stack.modes.engine import moment
-from stack.tracking import remedy
+from stack.tracking import BEHIND, is_gateway, remedy
 
 # The name of a check, for the line that says that the check itself failed; and the check.
 Check = tuple[str, Callable[[], Finding]]
@@ -102,6 +102,9 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
 
     for setting in ports:
         yield setting, partial(check, setting)
+    if is_gateway(config):
+        yield "tracking server", lambda: fix(f"{BEHIND}: run ./scripts/up, or choose it again in .env")
+        return
     yield "tracking server", lambda: check_tracking(config)
     publisher = publishers.get("TRACKING_PORT")
     if publisher and publisher.project == config.project and not config.gateway:

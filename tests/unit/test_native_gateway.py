@@ -124,13 +124,13 @@ def test_a_certificate_that_can_not_be_read_is_told_in_caddys_words(
 def test_settings_that_choose_another_gateway_than_the_one_that_runs_are_refused(
     parts: Parts, config: Config
 ) -> None:
-    with pytest.raises(StackError, match=r"was started without a gateway; run \./scripts/down"):
+    with pytest.raises(StackError, match=r"was started without a gateway; run \./scripts/up --native"):
         check_running(config)
     check_running(without(config))
-    digest = native_gateway._digest(config, gateway_of(config))
+    digest = native_gateway.chosen(config)
     parts.process("gateway").start(FOREVER, os.environ, config.home, digest)
     check_running(config)
-    with pytest.raises(StackError, match=r"was started with a gateway; run \./scripts/down"):
+    with pytest.raises(StackError, match=r"was started with a gateway; run \./scripts/up --native"):
         check_running(without(config))
     other = replace(config, gateway=replace(gateway_of(config), host="models.example.com"))
     with pytest.raises(StackError, match="was started with other settings of the gateway"):
