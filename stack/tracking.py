@@ -1,10 +1,13 @@
 """Whether the tracking server answers: the stack's own, or one elsewhere."""
 
+import http.client
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from stack.config import Config
 from stack.wait import not_healthy
 
+BEHIND = "the stack that runs here was started with a gateway, and the settings choose none"
 _WITHIN, _ELSEWHERE_WITHIN = 120, 30
 
 
@@ -36,6 +39,20 @@ def no_answer(config: Config) -> str | None:
     except (requests.RequestException, OSError) as error:  # OSError: the file of the certificate
         return f"{name}: {_innermost(error)}"
     return None if status < 500 else f"{name}: it answers with status {status}"
+
+
+def is_gateway(config: Config) -> bool:
+    """Whether a gateway answers where the stack's own tracking server is to answer: it wants HTTPS."""
+    if config.gateway or config.elsewhere or config.container_url:
+        return False
+    connection = http.client.HTTPConnection(urlsplit(config.own_tracking_url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.client.PERMANENT_REDIRECT
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def verified_by(client: Mapping[str, str]) -> str | bool:

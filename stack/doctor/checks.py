@@ -13,9 +13,10 @@ from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
 from stack.modes.compose import files_command
 from stack.modes.docker_environment import base_image, python_image
+from stack.modes.door import shown_at
 from stack.modes.elsewhere import check_elsewhere
 from stack.modes.engine import moment
-from stack.tracking import remedy
+from stack.tracking import BEHIND, is_gateway, remedy
 
 # The name of a check, for the line that says that the check itself failed; and the check.
 Check = tuple[str, Callable[[], Finding]]
@@ -102,6 +103,9 @@ def port_checks(config: Config, docker: Docker) -> Iterator[Check]:
 
     for setting in ports:
         yield setting, partial(check, setting)
+    if is_gateway(config):
+        yield "tracking server", lambda: fix(f"{BEHIND}: run ./scripts/up, or choose it again in .env")
+        return
     yield "tracking server", lambda: check_tracking(config)
     publisher = publishers.get("TRACKING_PORT")
     if publisher and publisher.project == config.project and not config.gateway:
@@ -119,6 +123,10 @@ def check_tracking(config: Config) -> Finding:
         return network.check_tracking(url, is_own=is_own, client=config.client, remedy=remedy(config))
     if not machine.is_taken(config.tracking_port) or not config.gateway.authority.exists():
         return skip(f"the tracking server {url} is not running")
+    try:
+        shown_at(config.tracking_port, config.gateway.authority)
+    except OSError:
+        return skip(f"the tracking server {url} was not asked, for the gateway's certificate")
     return network.check_tracking(url, is_own=False, client=config.client, remedy="run ./scripts/up")
 
 

@@ -1,5 +1,6 @@
 """The gateway: its certificates, its users, and whether anything is open beside it."""
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ def checks(
     if gateway.certificate and gateway.key:
         files = gateway.certificate, gateway.key
         yield "TLS_CERTIFICATE", lambda: check_own_certificate(*files, gateway.host, datetime.now(UTC))
+    if gateway.acme_email:
+        yield "the certificate by ACME", lambda: check_acme_certificate(gateway, port)
     yield "the gateway's users", lambda: check_users(gateway)
     if has_docker:
         yield "ports beside the gateway", lambda: check_beside(project)
@@ -37,12 +40,31 @@ def check_certificate(gateway: Gateway, port: int) -> Finding:
         return skip(f"{name} is not running")
     except ssl.SSLError as error:
         return fix(
-            f"{name} shows a certificate that {gateway.authority} does not vouch for ({error.reason}); if the"
-            " stack's data were deleted, run ./scripts/up, which fetches the new one"
+            f"{name} shows a certificate that {gateway.authority} does not vouch for ({error.reason}): run"
+            " ./scripts/up, which fetches that of the gateway, or starts one"
         )
     except OSError as error:
         return fix(f"{name} does not answer ({error}); see the log of the gateway")
     return ok(f"{name} has a certificate until {shown['notAfter']}, and renews it by itself")
+
+
+def check_acme_certificate(gateway: Gateway, port: int) -> Finding:
+    """Whether the gateway shows any certificate for its name: without one, it ends the handshake."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whose it is, its clients check
+    try:
+        with (
+            socket.create_connection(("localhost", port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=gateway.host),
+        ):
+            return ok(f"the gateway has a certificate for {gateway.host}, and renews it by itself")
+    except ssl.SSLError as error:
+        return fix(
+            f"the gateway has no certificate for {gateway.host} ({error.reason}): the authority must reach it"
+            " by that name on port 80 or 443; its log says what went wrong, docs/gateway.md what it takes"
+        )
+    except OSError as error:
+        return skip(f"the certificate for {gateway.host}: the gateway does not answer ({error})")
 
 
 def check_own_certificate(certificate: Path, key: Path, host: str, now: datetime) -> Finding:

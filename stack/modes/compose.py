@@ -288,10 +288,11 @@ def down(config: Config, *, volumes: bool) -> None:
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
-        if volumes and config.gateway:  # the next one has another authority
-            config.gateway.authority.unlink(missing_ok=True)
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
+        if volumes:  # the next gateway has another authority, also if the settings choose none any more
+            run(["docker", "volume", "rm", "--force", f"{config.project}_gateway"])
+            (config.home / "gateway" / "root.crt").unlink(missing_ok=True)
         # Compose leaves the network that serving had before SERVING_NETWORK was changed.
         run(["docker", "network", "prune", "--force", _only(config)])
 

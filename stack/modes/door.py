@@ -13,6 +13,7 @@ from stack.errors import StackError
 from stack.gateway import Gateway
 from stack.modes.engine import container_log, hold, moment, run
 from stack.modes.processes import Process
+from stack.tracking import BEHIND, is_gateway
 from stack.wait import wait_until
 
 _UP_WITHIN = 30  # seconds
@@ -24,17 +25,30 @@ def trust(config: Config) -> None:
     """See to it that this machine's clients have the certificate of the gateway's authority, and a login.
 
     Raises:
-        StackError: if no gateway has made one yet.
+        StackError: if no gateway has made one yet, or one runs that the settings do not choose.
 
     """
     gateway = config.gateway
+    if gateway is None and is_gateway(config):
+        raise StackError(f"{BEHIND}; run ./scripts/up, or choose it again in .env")
     if gateway is None or config.container_url:
         return
-    if not gateway.authority.exists():
+    if not gateway.authority.exists() or _is_replaced(config, gateway):
         renew_trust(config, gateway)
     if not gateway.has_login:  # it was started by `docker compose up`
         gateway.login()
         reload(config)
+
+
+def _is_replaced(config: Config, gateway: Gateway) -> bool:
+    """Whether the authority is not that of the gateway any more, as after `docker compose down --volumes`."""
+    try:
+        shown_at(config.tracking_port, gateway.authority)
+    except ssl.SSLError:
+        return True
+    except OSError:  # it is not up
+        return False
+    return False
 
 
 def renew_trust(config: Config, gateway: Gateway) -> None:

@@ -29,7 +29,7 @@ _CADDY = Aside("Caddy", "gateway", "a few seconds; it fetches 18 MB", caddy_erro
 _OLDEST = (2, 11)
 _CADDYFILE = CHECKOUT / "gateway" / "Caddyfile"
 # From the state directory on: a socket's whole path might be too long.
-_ADMIN = "unix/gateway/caddy/admin.sock"
+_ADMIN, _REFUSALS = (f"unix/gateway/caddy/{name}.sock" for name in ("admin", "refusals"))
 _UP_WITHIN = 30  # seconds
 
 
@@ -86,15 +86,13 @@ def check_running(config: Config) -> None:
     """Raise StackError if the stack that runs was started with another gateway than the settings choose."""
     process = Process(config.home, NAME)
     runs = process.note() if process.is_running() else ""
-    wanted = _digest(config, config.gateway) if config.gateway else ""
+    wanted = chosen(config)
     if runs == wanted:
         return
     how = (
         "with other settings of the gateway" if runs and wanted else f"with{'' if runs else 'out'} a gateway"
     )
-    raise StackError(
-        f"the stack that runs here was started {how}; run ./scripts/down, then ./scripts/up --native"
-    )
+    raise StackError(f"the stack that runs here was started {how}; run ./scripts/up --native")
 
 
 def prepare(home: Path, on_wait: Callable[[], None] = lambda: None) -> str:
@@ -132,6 +130,7 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": gateway.bind,
         "GATEWAY_ADMIN": _ADMIN,
+        "GATEWAY_REFUSALS": _REFUSALS,
         "GATEWAY_STORAGE": storage,
         "GATEWAY_USERS": str(gateway.users),
         "GATEWAY_SECRET": inner.secret,
@@ -150,8 +149,11 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
     }
 
 
-def _digest(config: Config, gateway: Gateway) -> str:
-    """Return a digest of what a gateway that runs was started with; its ports behind may differ."""
+def chosen(config: Config) -> str:
+    """Return a digest of the gateway that the settings choose, without its ports behind; empty if none."""
+    gateway = config.gateway
+    if gateway is None:
+        return ""
     own = (gateway.host, gateway.bind, gateway.certificate, gateway.key, gateway.acme_email)
     text = json.dumps([*map(str, own), config.tracking_port, config.serving_port])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -171,7 +173,7 @@ def start(config: Config, caddy: str, environ: Mapping[str, str], on_wait: Calla
     (gateway.home / "caddy").mkdir(parents=True, exist_ok=True)
     process = Process(config.home, NAME)
     environment = part_environment(environ, **variables(config, gateway))
-    process.start(start_command(caddy), environment, config.home, note=_digest(config, gateway))
+    process.start(start_command(caddy), environment, config.home, note=chosen(config))
     try:
         wait_until(
             lambda: not_up(config, gateway.home / "caddy" / ROOT),

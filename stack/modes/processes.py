@@ -86,7 +86,7 @@ class Process:
                 raise
         return child
 
-    def claim(self) -> IO[str]:
+    def claim(self, note: str = "") -> IO[str]:
         """Lock the file for this process itself; closing the file, or the end of the process, unlocks it.
 
         Raises:
@@ -104,7 +104,7 @@ class Process:
                 f"{self.name} is already running (process {self.pid()}); wait until it ends,"
                 " or run: ./scripts/down"
             ) from None
-        write_pid(file, os.getpid())
+        write_pid(file, os.getpid(), note)
         return file
 
     def pid(self) -> int | None:

@@ -33,7 +33,7 @@ def up(config: Config, *, detach: bool) -> None:
     """Bring the stack up; return when asked to stop or, with ``detach``, when it answers.
 
     If it is already up, train and deploy what has changed. A healthy model server is not restarted, even if
-    the `up` that started it was killed.
+    the `up` that started it was killed. A stack with other settings of the gateway is stopped first.
 
     Raises:
         StackError: if the training or the deployment failed: then the stack stays up, and serves the
@@ -54,10 +54,14 @@ def up(config: Config, *, detach: bool) -> None:
     check_home_tracking(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:
         _step(progress, "waiting for the stack to stop", lambda: _wait_while_stopping(supervisor, on_wait))
-    if supervisor.is_running():
+    gateway = native_gateway.chosen(config)
+    if supervisor.is_running() and supervisor.note() == gateway:
         _follow_up(parts, progress, supervisor)
         return
-    with supervisor.claim() as lock:
+    if supervisor.is_running():
+        what = "stopping the stack, which was started with other settings of the gateway"
+        _step(progress, what, lambda: _stop(parts, supervisor, on_wait))
+    with supervisor.claim(gateway) as lock:
         is_serving = parts.stop_left_over()
         native_gateway.choose_ports(config, is_serving=is_serving)
         check_machine(config, is_serving=is_serving)
@@ -77,7 +81,7 @@ def up(config: Config, *, detach: bool) -> None:
             else:
                 print(f"up: {failed_text(failed, config)}", file=sys.stderr, flush=True)
             if detach or failed is not None:
-                _go_to_background(lock, supervisor.log, 0 if failed is None else 1)
+                _go_to_background(lock, supervisor, 0 if failed is None else 1)
             while not interruption.received:
                 watched = parts.watch(watched)
                 time.sleep(0.2)
@@ -100,7 +104,6 @@ def _wait_while_stopping(supervisor: Process, on_wait: Callable[[], None]) -> No
 
 def _follow_up(parts: Parts, progress: Progress, supervisor: Process) -> None:
     print(f"the stack is already running (process {supervisor.pid()})", flush=True)
-    native_gateway.check_running(parts.config)
     if parts.config.gateway and parts.config.gateway.certificate:  # it may have been renewed
         native_gateway.reload(parts.config)
     if parts.has_tracking:
@@ -166,13 +169,13 @@ def _step(progress: Progress, what: str, action: Callable[[], str | None]) -> No
         print(printed, flush=True)
 
 
-def _go_to_background(lock: IO[str], log: Path, status: int) -> None:
+def _go_to_background(lock: IO[str], supervisor: Process, status: int) -> None:
     """Continue in a new process, which keeps the lock; the process that the shell started ends."""
     if child := os.fork():
-        write_pid(lock, child)
+        write_pid(lock, child, supervisor.note())
         os._exit(status)
     os.setsid()
-    with Path(os.devnull).open("rb") as nothing, log.open("wb") as output:
+    with Path(os.devnull).open("rb") as nothing, supervisor.log.open("wb") as output:
         for descriptor, file in enumerate((nothing, output, output)):
             os.dup2(file.fileno(), descriptor)
 
@@ -185,15 +188,16 @@ def down(config: Config, *, volumes: bool) -> bool:
     if was_up:
         progress = Progress()
         progress.start("stopping the stack without Docker")
-        supervisor = parts.process("up")
-        if supervisor.is_running() and (pid := supervisor.pid()):
-            os.kill(pid, signal.SIGTERM)
-            with contextlib.suppress(StackError):  # it hangs; what it started is stopped below
-                wait_until(
-                    lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=progress.tick
-                )
-        parts.stop()
+        _stop(parts, parts.process("up"), progress.tick)
         progress.done()
     if volumes:
         delete_data(config)
     return was_up
+
+
+def _stop(parts: Parts, supervisor: Process, on_wait: Callable[[], None]) -> None:
+    if supervisor.is_running() and (pid := supervisor.pid()):
+        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(StackError):  # it hangs; what it started is stopped below
+            wait_until(lambda: "alive" if supervisor.is_running() else None, timeout=60, on_wait=on_wait)
+    parts.stop()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import requests
 
 from stack.errors import StackError
+from stack.tracking import BEHIND
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,15 @@ def ask(
     session.auth, session.verify = door.login, door.verified_by
     headers = {"Content-Type": content_type, **door.headers}
     try:
-        return session.post(f"{url}/invocations", data=body, headers=headers, timeout=timeout + _MORE)
+        answer = session.post(
+            f"{url}/invocations", data=body, headers=headers, timeout=timeout + _MORE, allow_redirects=False
+        )
     except requests.Timeout as error:
         raise StackError(
             f"{url} gave no answer within {timeout + _MORE} s; send fewer rows, or make the model faster"
         ) from error
     except requests.RequestException as error:
         raise StackError(f"nothing answers at {url} ({type(error).__name__}); run: ./scripts/up") from error
+    if answer.is_redirect:
+        raise StackError(f"{BEHIND}; run ./scripts/up, or choose it again in .env")
+    return answer

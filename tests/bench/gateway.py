@@ -14,12 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 from stack.errors import StackError
 from stack.gateway import token
+from stack.modes import model_servers
 from stack.modes.native_gateway import prepare
 from stack.modes.processes import Process
 from stack.wait import wait_until
@@ -84,25 +86,35 @@ def cpu(pids: list[int]) -> float:
     return taken / _TICKS
 
 
-def log_in(stack: Stack, name: str, secret: str, times: int) -> float:
-    """Log in so often, on some connections at once; return the CPU milliseconds of the gateway for each."""
-    assert stack.gateway is not None
-    gateway = Process(Path(stack.settings["STACK_HOME"]), "gateway").members()
-    context = ssl.create_default_context(cafile=str(stack.gateway.authority))
+def log_in(stack: Stack, name: str, secret: str, times: int) -> tuple[float, float]:
+    """Log in so often, on some connections at once; return the CPU milliseconds that each login took.
 
-    def client(_: int) -> None:
-        connection = http.client.HTTPSConnection("localhost", stack.ports[1], context=context, timeout=60)
-        for _ in range(times // _AT_ONCE):
-            login = {"Authorization": f"Bearer {token(name, secret)}"}
+    First those of the gateway, then those of the gateway and the model server. The handshakes do not count.
+    """
+    assert stack.gateway is not None
+    home = Path(stack.settings["STACK_HOME"])
+    gateway = Process(home, "gateway").members()
+    servers = [pid for part in model_servers.NAMES for pid in Process(home, part).members()]
+    context = ssl.create_default_context(cafile=str(stack.gateway.authority))
+    login = {"Authorization": f"Bearer {token(name, secret)}"}
+
+    def ask_often(connection: http.client.HTTPSConnection, often: int) -> None:
+        for _ in range(often):
             connection.request("GET", "/model", headers=login)
             connection.getresponse().read()
-        connection.close()
 
-    with ThreadPoolExecutor(_AT_ONCE) as clients:
-        list(clients.map(client, range(_AT_ONCE)))  # the handshakes, once
-        before = cpu(gateway)
-        list(clients.map(client, range(_AT_ONCE)))
-    return (cpu(gateway) - before) * 1e3 / times
+    with ThreadPoolExecutor(_AT_ONCE) as clients, ExitStack() as opened:
+        connections = [
+            opened.enter_context(
+                closing(http.client.HTTPSConnection("localhost", stack.ports[1], context=context, timeout=60))
+            )
+            for _ in range(_AT_ONCE)
+        ]
+        list(clients.map(ask_often, connections, repeat(1)))
+        before = cpu(gateway), cpu(servers)
+        list(clients.map(ask_often, connections, repeat(times // _AT_ONCE)))
+        of_gateway, of_servers = cpu(gateway) - before[0], cpu(servers) - before[1]
+    return of_gateway * 1e3 / times, (of_gateway + of_servers) * 1e3 / times
 
 
 def start_seconds(home: Path) -> float:
@@ -117,7 +129,7 @@ def compare(arguments: argparse.Namespace) -> None:
     load = os.getloadavg()[0]
     p50: dict[str, list[float]] = {}
     rates: dict[str, list[float]] = {}
-    logins: dict[str, list[float]] = {}
+    logins: dict[str, list[tuple[float, float]]] = {}
     starts = []
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         home = Path(directory)
@@ -147,8 +159,12 @@ def compare(arguments: argparse.Namespace) -> None:
     lines = [[title, spread(p50[title]), spread(rates[title])] for title in p50]
     print("\n".join(table(heads, lines)))
     print(f"the gateway: {spread(starts)} s until it answers, {weight:.0f} MB\n")
-    lines = [[what, f"{_LOGINS[what]:,}", spread(found)] for what, found in logins.items()]
-    print("\n".join(table(["login", "times", "CPU of the gateway [ms]"], lines)))
+    heads = ["login", "times", "CPU of the gateway [ms]", "and of the model server [ms]"]
+    lines = [
+        [what, f"{_LOGINS[what]:,}", *(spread(list(each)) for each in zip(*found, strict=True))]
+        for what, found in logins.items()
+    ]
+    print("\n".join(table(heads, lines)))
 
 
 def _inner(stack: Stack) -> int:

@@ -127,6 +127,7 @@ def engine(behind: Wall) -> Iterator[Path]:
             wait_until(
                 lambda: subprocess.run(asked, capture_output=True, text=True).stderr or None,
                 timeout=60,
+                interval=0.2,
                 alive=lambda: daemon.poll() is None,
             )
             yield address

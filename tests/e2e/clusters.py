@@ -70,7 +70,7 @@ class SparkCluster:
         def missing() -> str | None:
             return None if self.head.log().count("Registering worker") > before else self.head.log()
 
-        wait_until(missing, timeout=_STARTS_WITHIN)
+        wait_until(missing, timeout=_STARTS_WITHIN, interval=0.2)
 
     def kill_worker(self) -> None:
         """Kill the daemon of a worker."""
@@ -178,7 +178,7 @@ def _cluster(start: Start, python: str, directory: Path) -> SparkCluster:
         file.write_text(text)
         file.chmod(0o600)
     head = start(own, _MASTER, "--port", "0")
-    wait_until(lambda: None if _SAID in head.log() else head.log(), timeout=_STARTS_WITHIN)
+    wait_until(lambda: None if _SAID in head.log() else head.log(), timeout=_STARTS_WITHIN, interval=0.2)
     master = head.log().partition(_SAID)[2].split()[0]
 
     def start_worker() -> Machine:

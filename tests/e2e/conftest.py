@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -6,14 +7,19 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT
+from tests.e2e.engine_lock import EngineLock, engine_lock
 from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, running
 
 
 @pytest.fixture(scope="session")
-def docker() -> None:
-    """Skip what needs an engine where there is none."""
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineLock]:
+    """Skip what needs an engine where there is none; let no other process restart it."""
     if reason := missing_docker():
         can_not_run(f"Docker tests can't run: {reason}")
+    directory = tmp_path_factory.getbasetemp()
+    # The processes of one run have their directories side by side.
+    with engine_lock(directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory) as lock:
+        yield lock
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +30,7 @@ def native_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def docker_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+def docker_stack(docker: EngineLock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
     """Bring a stack in Docker up that many tests use; none of them may break it."""
     with running(new_stack("docker", tmp_path_factory.mktemp("docker"))) as stack:
         yield stack
@@ -38,29 +44,10 @@ def native_diabetes_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+def docker_diabetes_stack(docker: EngineLock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
     """The same with the second model: only the configuration differs."""
     with running(new_stack("docker", tmp_path_factory.mktemp("docker"), model=DIABETES)) as stack:
         yield stack
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Run the tests that need the engine in one process, since some restart it, and the others in another."""
-    params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    words = [*getattr(item, "fixturenames", ()), *map(str, params)]
-    needs_engine = item.path.name == "test_offline.py" or any("docker" in word for word in words)
-    item.add_marker(pytest.mark.xdist_group("docker" if needs_engine else "native"))
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of test_failures.py with Docker run in their order: each goes on from the last."""
-
-    def place(item: pytest.Item) -> int:
-        goes_on = item.path.name == "test_failures.py" and "docker" in item.name
-        return (item.location[1] or 0) if goes_on else -1
-
-    items.sort(key=place)
 
 
 def _thorough(name: str) -> object:

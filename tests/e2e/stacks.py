@@ -48,6 +48,9 @@ class ModelExample:
         return bool(answers == pytest.approx(self.answers))
 
 
+# For a test of the fixture `stack` to which it does not matter what the stack's model is.
+one_model = pytest.mark.parametrize("stack", ["native", "docker"], indirect=True)
+
 CLASSES = ["setosa", "versicolor", "virginica"]
 IRIS = ModelExample("iris", "trainer", "accuracy", CLASSES)
 DIABETES = ModelExample(

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -175,18 +174,6 @@ def test_the_model_server_follows_the_cpus_of_its_container(stack: Stack) -> Non
     assert docker(*started, "--cpus=0.5", image, "-c", code).strip() == "1"
 
 
-@pytest.mark.thorough
-def test_the_servers_come_back_after_a_restart_of_the_engine(stack: Stack) -> None:
-    restart = os.environ.get("RESTART_DOCKER_ENGINE")
-    if not restart:
-        can_not_run("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
-    subprocess.run(shlex.split(restart), check=True, capture_output=True)
-    for url in (stack.serving_url, stack.tracking_url):
-        wait_until(lambda url=url: not_healthy(url), timeout=60)  # type: ignore[misc]
-    assert stack.predictions() == CLASSES
-    assert stack.aliases()["champion"]
-
-
 def test_a_second_checkout_with_the_same_name_is_refused_and_changes_nothing(
     stack: Stack, installed_clone: Path
 ) -> None:
@@ -289,7 +276,9 @@ def test_down_leaves_nothing_but_the_data_and_the_next_up_finds_it(
     # As a plain `docker compose down` leaves it where COMPOSE_PROFILES has been taken out.
     watched.compose("up", "--detach", "watch")
     name = f"{other.settings['COMPOSE_PROJECT_NAME']}-watch-1"
-    wait_until(lambda: None if "is served\n" in docker("logs", name) else "watch deploys", timeout=60)
+    wait_until(
+        lambda: None if "is served\n" in docker("logs", name) else "watch deploys", timeout=60, interval=0.2
+    )
     other.compose("down")
     assert len(left_behind(other, "container")) == 1
     other.down()
@@ -311,7 +300,9 @@ def test_an_attached_up_shows_all_logs_and_ctrl_c_stops_all(other: Stack, comman
         wait_until(lambda: not_healthy(other.serving_url), timeout=180, alive=lambda: attached.poll() is None)
         assert other.predictions() == CLASSES
         wait_until(
-            lambda: None if services(other)["deploy"]["State"] == "exited" else "deploy runs", timeout=60
+            lambda: None if services(other)["deploy"]["State"] == "exited" else "deploy runs",
+            timeout=60,
+            interval=0.2,
         )
         attached.send_signal(signal.SIGINT)
         output, _ = attached.communicate(timeout=60)

@@ -120,14 +120,12 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(machine: Stack) -> None
 
 
 @pytest.fixture
-def publishing(machine: Stack, docker: None) -> Iterator[str]:  # noqa: ARG001
+def publishing(machine: Stack, docker_stack: Stack) -> Iterator[str]:
     """Run a container of somebody else's on the port of the model server."""
-    image = docker_command("images", "--quiet").split()
-    if not image:
-        can_not_run("there is no image to run a container of")
+    image = f"{docker_stack.settings['COMPOSE_PROJECT_NAME']}-base"
     name = f"{machine.settings['COMPOSE_PROJECT_NAME']}-other"
     options = ("--detach", "--rm", f"--name={name}", f"--publish=127.0.0.1:{machine.ports[1]}:1")
-    docker_command("run", *options, "--entrypoint=sleep", image[0], "60")
+    docker_command("run", *options, "--entrypoint=sleep", image, "60")
     try:
         yield name
     finally:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +23,15 @@ from tests.e2e.stacks import Stack, can_not_run, docker, native_processes, new_s
 @pytest.fixture(scope="module", params=["native", pytest.param("docker", marks=pytest.mark.thorough)])
 def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Describe a stack with a checkout of its own; the first test brings it up."""
-    if request.param == "docker":
-        request.getfixturevalue("docker")
+    is_docker = request.param == "docker"
+    # Some of these tests restart the engine.
+    alone = request.getfixturevalue("docker").alone() if is_docker else nullcontext()
     directory = tmp_path_factory.mktemp(request.param)
     stack = new_stack(request.param, directory / "state", copy_checkout(directory / "clone"))
     # More than one, so that a model which keeps state can mix up its clients.
     stack.settings["SERVER_THREADS"] = "4"
     (stack.checkout / ".venv").symlink_to(CHECKOUT / ".venv")
-    with removed(stack):
+    with alone, removed(stack):
         yield stack
 
 
@@ -297,17 +299,34 @@ def kill_tracking(stack: Stack) -> None:
     os.kill(int(pid), signal.SIGKILL)
 
 
+@pytest.fixture
+def restart() -> list[str]:
+    """Return a command that restarts the engine."""
+    command = os.environ.get("RESTART_DOCKER_ENGINE")
+    if not command:
+        can_not_run("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
+    return shlex.split(command)
+
+
+@only_docker
+def test_the_servers_come_back_after_a_restart_of_the_engine(own: Stack, restart: list[str]) -> None:
+    champion = own.aliases()["champion"]
+    subprocess.run(restart, check=True, capture_output=True)
+    for url in (own.serving_url, own.tracking_url):
+        wait_until(lambda url=url: not_healthy(url), timeout=60)  # type: ignore[misc]
+    own.assert_settled(champion)
+
+
 @only_docker
 @pytest.mark.parametrize(("line", "seconds"), STEPS[1:])
-def test_when_the_engine_is_killed_the_next_up_finishes(own: Stack, line: str, seconds: float) -> None:
-    restart = os.environ.get("RESTART_DOCKER_ENGINE")
-    if not restart:
-        can_not_run("RESTART_DOCKER_ENGINE does not name a command that may restart the engine")
+def test_when_the_engine_is_killed_the_next_up_finishes(
+    own: Stack, restart: list[str], line: str, seconds: float
+) -> None:
     next_candidate(own)
     process = deploy_up_to(own, line, seconds)
     running = docker("ps", "--format={{.Names}}").split()
     others = [name for name in running if not name.startswith(own.settings["COMPOSE_PROJECT_NAME"])]
-    subprocess.run([*shlex.split(restart), "KILL"], check=True, capture_output=True)
+    subprocess.run([*restart, "KILL"], check=True, capture_output=True)
     assert process.wait(timeout=120) == 1
     # An engine that was killed does not start its containers again.
     if others:  # the stacks of other tests
@@ -334,7 +353,7 @@ def test_when_the_container_that_deploys_is_killed_the_next_up_finishes(own: Sta
         ).stdout  # nothing while Compose replaces the container
         return now not in ("", started) and "replaying" in own.deployment_log()
 
-    wait_until(lambda: None if is_replaying() else "not yet", timeout=120)
+    wait_until(lambda: None if is_replaying() else "not yet", timeout=120, interval=0.2)
     subprocess.run(["docker", "kill", name], check=True, capture_output=True)
     assert up.wait(timeout=60) == 1
     own.up()

@@ -271,22 +271,24 @@ def test_nothing_listens_beyond_this_machine(guarded: Stack) -> None:
         assert listening(native_processes(guarded)) == {"0100007F"}
 
 
-def test_a_stack_that_runs_gets_a_gateway_or_loses_it_or_says_how(guarded: Stack) -> None:
+def test_a_stack_that_runs_loses_its_gateway_at_the_next_up_and_gets_it_again(guarded: Stack) -> None:
     checkout, chosen = guarded.checkout / ".env", (guarded.checkout / ".env").read_text()
     without = replace(guarded, gateway=None)
     checkout.write_text("")
     try:
-        if guarded.mode == "native":
-            for verb in (("up", "--native", "--detach"), ("deploy",)):
-                refused = without.script(*verb, check=False)
-                assert refused.returncode == 1
-                assert "was started with a gateway; run ./scripts/down" in refused.stderr
-        else:
-            without.up()
-            without.assert_settled(
-                MlflowClient(without.tracking_url).get_model_version_by_alias("iris", "champion").version
-            )
+        for verb in ("status", "predict", "deploy", "train", "doctor"):
+            told = without.script(verb, check=False)
+            assert told.returncode == 1
+            assert "the stack that runs here was started with a gateway" in told.stdout + told.stderr
+            assert "run ./scripts/up" in told.stdout + told.stderr
+        without.up()
+        without.assert_settled(
+            MlflowClient(without.tracking_url).get_model_version_by_alias("iris", "champion").version
+        )
+        if guarded.mode == "docker":
             assert not [name for name in containers(guarded) if "gateway" in name]
+        else:
+            assert not Process(Path(guarded.settings["STACK_HOME"]), "gateway").is_running()
     finally:
         checkout.write_text(chosen)
     guarded.up()

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from stack.modes.processes import processes_with
 from stack.release.replay import equal
 from stack.wait import wait_until
-from tests.e2e.stacks import Stack, docker
+from tests.e2e.stacks import Stack, docker, one_model
 from tests.unit.tracking_servers import as_client
 
 LIMIT = 120
@@ -65,7 +65,7 @@ def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     stack: Stack, tmp_path: Path
 ) -> None:
     """Bit for bit; the model gets nulls, where it takes them; times and a column with nulls pass through."""
-    count = 5_000_000 if stack.model.name == "iris" else 300_000
+    count = 3_000_000 if stack.model.name == "iris" else 300_000
     some, _ = replayed(stack)
     places = np.random.default_rng(0).integers(0, len(some), count)
     rows = some.iloc[places].reset_index(drop=True)
@@ -88,6 +88,7 @@ def test_the_answers_to_millions_of_rows_are_those_of_predict_bit_for_bit(
     assert all(found[name].equals(given[name]) for name in rows.columns)
 
 
+@one_model
 def test_what_is_wrong_is_one_sentence(stack: Stack, tmp_path: Path) -> None:
     rows, _ = replayed(stack)
     first = str(rows.columns[0])
@@ -117,6 +118,7 @@ def scorers(stack: Stack, output: Path) -> list[Any]:
     return processes_with("STACK_HOME", f"{output.parent}/home")
 
 
+@one_model
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_one_who_stops_it_finds_no_output_and_nothing_running(
     stack: Stack, tmp_path: Path, number: signal.Signals

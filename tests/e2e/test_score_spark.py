@@ -325,9 +325,9 @@ def test_what_the_machines_do_not_share_is_told(run: Run, tmp_path: Path, which:
     assert expected in told
 
 
-def test_spark_in_one_process_needs_no_cluster(native_stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("site", ["native"], indirect=True)
+def test_spark_in_one_process_does_without_a_cluster(site: Site, tmp_path: Path) -> None:
     iris_rows(tmp_path / "in")
-    command = ["./scripts/score", "--native", str(tmp_path / "in"), str(tmp_path / "out")]
-    native_stack.run(*command, "--master", "local[2]")
+    site.stack.run(*site.command(tmp_path / "in", tmp_path / "out", "--master", "local[2]"))
     manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
     assert (manifest["rows"], manifest["engine"]) == (40_000, "spark")

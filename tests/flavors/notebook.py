@@ -106,15 +106,18 @@ def lightgbm() -> Answers:
     from lightgbm import LGBMRegressor
 
     model = LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(EXAMPLE, WEIGHTS)
-    mlflow.lightgbm.log_model(model, name="model", input_example=EXAMPLE)
+    packages = pinned("lightgbm", "statsmodels")
+    mlflow.lightgbm.log_model(model, name="model", input_example=EXAMPLE, pip_requirements=packages)
     return model.predict(ASKED)
 
 
 def statsmodels() -> Answers:
+    """With the same requirements as LightGBM's."""
     from statsmodels.api import OLS
 
     model = OLS(WEIGHTS, EXAMPLE).fit()
-    mlflow.statsmodels.log_model(model, name="model", input_example=EXAMPLE)
+    packages = pinned("lightgbm", "statsmodels")
+    mlflow.statsmodels.log_model(model, name="model", input_example=EXAMPLE, pip_requirements=packages)
     return model.predict(ASKED).to_frame()  # as which MLflow writes a column without a name
 
 

@@ -26,6 +26,7 @@ from tests.unit.gateways import Door, ask, running_gateway
 
 CHOSEN = {"COMPOSE_FILE": "docker-compose.yml:compose/gateway.yml"}
 ROLES = ("predict", "train", "admin", "metrics")
+SENTENCE = "Log in with the name and the secret of a user: ./scripts/user add NAME\n"
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,10}[a-z0-9])?", fullmatch=True)
 
 
@@ -98,8 +99,9 @@ def test_without_a_login_every_route_is_refused(door: Door, logins: dict[str, st
             for method, path in asked:
                 if is_open(method, path):
                     continue
-                status, _, headers = ask(connection, path, method)
+                status, body, headers = ask(connection, path, method)
                 assert (status, method, path) == (401, method, path)
+                assert body == ("" if method == "HEAD" else SENTENCE)
                 assert headers["www-authenticate"] == 'Basic realm="pyfunc-stack"'
 
 
@@ -183,8 +185,10 @@ def test_a_wrong_login_is_refused_after_a_while_and_logged_without_the_secret(
 ) -> None:
     del logins
     logged, since = len(door.log.read_text()), time.monotonic()
-    status, _, _ = door.ask(door.tracking, headers={"Authorization": header})
+    status, body, headers = door.ask(door.tracking, method="POST", headers={"Authorization": header})
     assert status == 401
+    assert body == SENTENCE
+    assert headers["www-authenticate"] == 'Basic realm="pyfunc-stack"'
     assert time.monotonic() - since > 0.9
     wait(lambda: '"status":401' in door.log.read_text()[logged:])
     told = door.log.read_text()[logged:]

@@ -1,6 +1,7 @@
 """The gateway without Docker: a real Caddy, and what the servers behind it are told."""
 
 import os
+import shutil
 import socket
 import ssl
 import stat
@@ -14,15 +15,20 @@ from types import SimpleNamespace
 import pytest
 
 from stack.config import Config, load_config
+from stack.doctor.checks import find, port_checks
+from stack.doctor.engine import look_at_docker
+from stack.doctor.gateway import check_acme_certificate, check_certificate
 from stack.errors import StackError
 from stack.gateway import OVERLAY, Gateway
 from stack.modes import native_gateway
+from stack.modes.door import trust
 from stack.modes.model_servers import ModelServers, Note
 from stack.modes.native import Native
 from stack.modes.native_gateway import behind, check_running, choose_ports, variables
 from stack.modes.parts import Parts
 from stack.modes.preflight import check_machine, delete_data, prepare_home
 from stack.modes.processes import part_environment
+from stack.release.predict import predict
 from tests.unit.gateways import find_caddy
 from tests.unit.test_native import FOREVER
 
@@ -86,6 +92,48 @@ def test_it_starts_is_trusted_and_wants_a_login(parts: Parts, config: Config, ca
         parts.watch({"gateway"})
 
 
+def test_a_gateway_that_the_settings_do_not_choose_is_told(
+    parts: Parts, config: Config, caddy: str, tmp_path: Path
+) -> None:
+    plain, said = (
+        without(config),
+        r"was started with a gateway, and the settings choose none; run \./scripts/up",
+    )
+    (tmp_path / "rows.json").write_text("{}")
+    trust(plain)
+    parts.start_gateway(caddy)
+    with pytest.raises(StackError, match=said):
+        trust(plain)
+    with pytest.raises(StackError, match=said):
+        predict(plain.serving_url, tmp_path / "rows.json", 5)
+    findings = [find(name, check) for name, check in port_checks(plain, look_at_docker())]
+    assert [finding.state for finding in findings if "started with a gateway" in str(finding)] == ["fix"]
+
+
+def test_an_authority_that_was_replaced_is_fetched_anew(parts: Parts, config: Config, caddy: str) -> None:
+    parts.start_gateway(caddy)
+    authority = gateway_of(config).authority
+    replaced = authority.read_bytes()
+    parts.process("gateway").stop()
+    shutil.rmtree(gateway_of(config).home / "caddy")
+    parts.start_gateway(caddy)
+    right = authority.read_bytes()
+    authority.write_bytes(replaced)
+    assert check_certificate(gateway_of(config), config.tracking_port).state == "fix"
+    trust(config)
+    assert authority.read_bytes() == right
+    assert check_certificate(gateway_of(config), config.tracking_port).state == "ok"
+
+
+def test_a_name_without_a_certificate_is_told(parts: Parts, config: Config, caddy: str) -> None:
+    parts.start_gateway(caddy)
+    own = gateway_of(config)
+    assert check_acme_certificate(own, config.tracking_port).state == "ok"
+    other = check_acme_certificate(replace(own, host="other.example.com"), config.tracking_port)
+    assert other.state == "fix"
+    assert "no certificate for other.example.com (TLSV1_ALERT_INTERNAL_ERROR)" in str(other)
+
+
 def test_it_keeps_nothing_outside_of_the_state_directory(
     parts: Parts, config: Config, caddy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,13 +172,13 @@ def test_a_certificate_that_can_not_be_read_is_told_in_caddys_words(
 def test_settings_that_choose_another_gateway_than_the_one_that_runs_are_refused(
     parts: Parts, config: Config
 ) -> None:
-    with pytest.raises(StackError, match=r"was started without a gateway; run \./scripts/down"):
+    with pytest.raises(StackError, match=r"was started without a gateway; run \./scripts/up --native"):
         check_running(config)
     check_running(without(config))
-    digest = native_gateway._digest(config, gateway_of(config))
+    digest = native_gateway.chosen(config)
     parts.process("gateway").start(FOREVER, os.environ, config.home, digest)
     check_running(config)
-    with pytest.raises(StackError, match=r"was started with a gateway; run \./scripts/down"):
+    with pytest.raises(StackError, match=r"was started with a gateway; run \./scripts/up --native"):
         check_running(without(config))
     other = replace(config, gateway=replace(gateway_of(config), host="models.example.com"))
     with pytest.raises(StackError, match="was started with other settings of the gateway"):
