@@ -21,8 +21,9 @@ _TRIAL_SILENT, _CHAMPION_SILENT = 5, 20
 _ENOUGH = 10
 # How rarely a version that is as good looks worse by chance: at one of many looks, and at the end.
 _BY_CHANCE, _IN_THE_END = 1e-4, 1e-2
-# A request is slow if it takes longer than a bound that this share of the champion's keep.
-_USUAL = 0.75
+# A request is slow if it takes twice as long as this share of the champion's do, and so many seconds. Twice
+# as many slow ones, and this share more, are worse: less may come of the unequal load.
+_USUAL, _SLOW, _MORE_SLOW = 0.75, 0.01, 0.05
 # Until then, it may be that each worker's first ones are slow.
 _WARM = 100  # requests
 _ENDED = "ended workers"
@@ -238,12 +239,11 @@ def worse(new: Numbers, old: Numbers, *, is_over: bool) -> str:
         return "more of its requests fail"
     if not is_over and new.answered < _WARM:
         return ""
+    kept = [bound for bound, count in old.within.items() if count >= _USUAL * old.answered > 0]
     for bound in sorted(old.within):
         slow, usual = (new.slower(bound), new.answered), (old.slower(bound), old.answered)
-        is_bound = old.within[bound] >= _USUAL * old.answered > 0
-        # Twice as many, and 5 of 100 more: less may come of the unequal load.
-        is_slower = slow[0] / max(slow[1], 1) > 2 * usual[0] / max(usual[1], 1) + 0.05
-        if is_bound and is_slower and _chance(slow, usual) < _BY_CHANCE:
+        is_more = slow[0] * max(usual[1], 1) > (2 * usual[0] + _MORE_SLOW * usual[1]) * slow[1]
+        if kept and bound >= max(2 * min(kept), _SLOW) and is_more and _chance(slow, usual) < _BY_CHANCE:
             return f"more of its requests take longer than {bound * 1e3:g} ms"
     return ""
 

@@ -305,7 +305,7 @@ WORSE = """        import os
             if model_input.to_numpy()[0, 0] == 97:
                 raise ValueError("no such flower")
             if model_input.to_numpy()[0, 0] == 98:
-                time.sleep(0.15)
+                time.sleep(0.3)
             else:
                 os.kill(os.getpid(), 9)
 """
