@@ -60,7 +60,8 @@ def plain(value: str) -> str:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return (*(() if config.elsewhere else ("tracking",)), *_gateway(config), *_behind(config), "serving")
+    own = () if config.elsewhere else (*config.stores.services, "tracking")
+    return (*own, *_gateway(config), *_behind(config), "serving")
 
 
 def _gateway(config: Config) -> tuple[str, ...]:
@@ -200,7 +201,9 @@ def _trust(config: Config) -> None:
 
 def _stop(config: Config) -> None:
     """Stop all services; first `deploy` and `watch`, which may be about to start `serving`."""
-    for names in (_behind(config), (*_gateway(config), "serving", "tracking")):
+    for names in (_behind(config), (*_gateway(config), "serving", "tracking"), config.stores.services):
+        if not names:  # Compose would take that for all
+            continue
         stopped = run(compose_command(config, "stop", *names))
         if stopped.returncode != 0:
             raise StackError(
@@ -284,7 +287,8 @@ def down(config: Config, *, volumes: bool) -> None:
     if error is None and _is_there(config):
         check_owner(config)
         # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
-        others = [found["Id"] for name in ("watch", "gateway") for found in service_containers(config, name)]
+        names = ("watch", "gateway", "postgres", "s3")
+        others = [found["Id"] for name in names for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
         command = compose_command(config, "down", *(["--volumes"] if volumes else []))
