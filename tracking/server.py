@@ -55,6 +55,7 @@ def run_here(used: stores.Stores, arguments: list[str]) -> Any:  # noqa: ANN401
     import mlflow_internals
 
     application = mlflow_internals.import_application()
+    mlflow_internals.pass_artifacts_on()
     if used.may_be_away:
         add_stores(application, used)
     if secret := os.environ.get(_SHOWN):

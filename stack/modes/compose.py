@@ -287,7 +287,7 @@ def down(config: Config, *, volumes: bool) -> None:
     if error is None and _is_there(config):
         check_owner(config)
         # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
-        names = ("watch", "gateway", "postgres", "s3")
+        names = {"watch", "gateway", "postgres", "s3"} - set(config.stores.services)
         others = [found["Id"] for name in names for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
