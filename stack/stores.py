@@ -32,6 +32,11 @@ class Stores:
         places = {DATABASE: "database", ARTIFACTS: "bucket"}
         return " and the ".join(place for name, place in places.items() if name in self.settings)
 
+    @property
+    def has_database(self) -> bool:
+        """Whether the database is not the SQLite file."""
+        return DATABASE in self.settings or "postgres" in self.services
+
     def check_native(self) -> None:
         """Raise StackError if they are Docker's."""
         for service in self.services:

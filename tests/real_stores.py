@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,7 @@ class S3:
 
     home: Path
     port: int
+    program: str
     key: str = "key-of-the-store"
     secret: str = "secret-of-the-store"  # noqa: S105
     process: "subprocess.Popen[bytes] | None" = None
@@ -143,7 +145,7 @@ class S3:
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *("weed", "mini", f"-dir={self.home / 'data'}", "-bucket=mlflow"),
+                    *(self.program, "mini", f"-dir={self.home / 'data'}", "-bucket=mlflow"),
                     *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-disableHttp", "-master.telemetry=false"),
                     *("-webdav=false", "-admin.ui=false", "-s3.autoCreateBucket=false"),
                     *(f"-{name}={port}" for name, port in ports.items()),
@@ -157,7 +159,7 @@ class S3:
             self._not_up, timeout=60, alive=lambda: self.process is not None and self.process.poll() is None
         )
 
-    def client(self) -> object:
+    def client(self) -> Any:  # noqa: ANN401
         import boto3
 
         return boto3.client(
@@ -168,9 +170,14 @@ class S3:
             region_name="us-east-1",
         )
 
+    def keys(self) -> list[str]:
+        """Return what the bucket holds."""
+        found = self.client().list_objects_v2(Bucket="mlflow")
+        return [each["Key"] for each in found.get("Contents", [])]
+
     def _not_up(self) -> str | None:
         try:
-            self.client().head_bucket(Bucket="mlflow")  # type: ignore[attr-defined]
+            self.client().head_bucket(Bucket="mlflow")
         except Exception as error:
             return str(error)
         return None
@@ -189,14 +196,13 @@ def _without_aws(environ: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def running_s3(directory: Path) -> Iterator[S3]:
     """Start one with its data in a directory; stop it at the end."""
-    if (
-        shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-        is None
-    ):
+    here = str(Path(sys.executable).parent)
+    program = shutil.which("weed", path=os.pathsep.join([here, os.environ["PATH"]]))
+    if program is None:
         pytest.skip("there is no S3 server for this machine")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "data").mkdir()
-    server = S3(directory, two_free_ports()[0])
+    server = S3(directory, two_free_ports()[0], program)
     try:
         server.start()
         yield server

@@ -89,7 +89,7 @@ def why_refused(address: Address, said: str) -> str:
     """Say why there is no connection, by what libpq says of it."""
     server, user = address.server, address.user
     if "could not translate host name" in said:
-        return f"the host of the database, {address.host}, is not known; {_CORRECT}"
+        return f"the host of the database, {address.host}, is not known; start it, or {_CORRECT}"
     if any(words in said for words in _NO_ANSWER):
         return f"{server} does not answer ({_cause(said)}); start it, or {_CORRECT}{_hint(address.host)}"
     if "starting up" in said or "shutting down" in said or "recovery mode" in said:

@@ -78,11 +78,7 @@ class Parts:
                 self.environ,
                 CHECKOUT / "tracking" / "server.env",
                 TRACKING_ENV_FILE,
-                **{
-                    DATABASE: f"sqlite:///{home / 'mlflow.db'}",
-                    ARTIFACTS: str(home / "artifacts"),
-                    **self.config.stores.settings,
-                },
+                **stores_of(self.config),
                 GATEWAY_SECRET=own.secret,
                 GATEWAY_HOST=own.host,
                 GATEWAY_ORIGIN=_origin(own.host, self.config.tracking_port) if own.host else "",
@@ -200,6 +196,12 @@ class Parts:
         if status != 0:
             raise failure(self.process(name), ended_text(status))
         return self.process(name).log_tail()
+
+
+def stores_of(config: Config) -> dict[str, str]:
+    """Return what tells the tracking server of its stores; by default, they lie in the state directory."""
+    own = {DATABASE: f"sqlite:///{config.home / 'mlflow.db'}", ARTIFACTS: str(config.home / "artifacts")}
+    return {**own, **config.stores.settings}
 
 
 def _origin(host: str, port: int) -> str:

@@ -134,13 +134,14 @@ def show(config: Config, registry: Registry, *, json_wanted: bool) -> None:
     status = look(config, choose_mode(config), registry)
     print(as_json(status) if json_wanted else as_text(status), flush=True)
     if status.disagreements:
-        raise StackError(f"{'; '.join(status.disagreements)}; to correct it, {remedy(config, status)}")
+        mend = remedy(config, status)
+        raise StackError("; ".join(status.disagreements) + (f"; to correct it, {mend}" if mend else ""))
 
 
 def remedy(config: Config, status: Status) -> str:
-    """Say what mends it; a deployment needs the tracking server."""
+    """Say what mends it, unless they say so; a deployment needs the tracking server."""
     if any(what.startswith(_AWAY) for what in status.disagreements):
-        return "do that, then run this again"
+        return "run ./scripts/up" if config.stores.services else ""
     if not any(what.startswith(_NO_ANSWER) for what in status.disagreements):
         return "run ./scripts/deploy or ./scripts/up"
     if not config.elsewhere:
