@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stack.config import CHECKOUT
-from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, running
+from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, on_servers, running
+from tests.real_stores import running_postgres, running_s3
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,24 @@ def docker_diabetes_stack(docker: None, tmp_path_factory: pytest.TempPathFactory
         yield stack
 
 
+@pytest.fixture(scope="session")
+def native_servers_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same on a PostgreSQL and an S3 server that run elsewhere."""
+    with (
+        running_postgres() as database,
+        running_s3(tmp_path_factory.mktemp("s3")) as s3,
+        running(on_servers(new_stack("native", tmp_path_factory.mktemp("native")), database, s3)) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def docker_servers_stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+    """The same on the PostgreSQL and the S3 server of compose/."""
+    with running(on_servers(new_stack("docker", tmp_path_factory.mktemp("docker")))) as stack:
+        yield stack
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Run the tests that need the engine in one process, since some restart it, and the others in another."""
     params = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -68,10 +87,14 @@ def _thorough(name: str) -> object:
 
 
 @pytest.fixture(
-    scope="session", params=["native", "docker", _thorough("native_diabetes"), _thorough("docker_diabetes")]
+    scope="session",
+    params=[
+        *("native", "docker"),
+        *map(_thorough, ("native_diabetes", "docker_diabetes", "native_servers", "docker_servers")),
+    ],
 )
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """One stack for each mode and model."""
+    """One stack for each mode and model, and for each mode on PostgreSQL and S3."""
     found: Stack = request.getfixturevalue(f"{request.param}_stack")
     return found
 

@@ -40,6 +40,7 @@ def test_what_up_has_brought_went_through_gate_and_replay(stack: Stack) -> None:
         "trainer": False,
         "deploy": False,
         "serving": True,
+        **({"postgres": True, "s3": True} if "COMPOSE_FILE" in stack.settings else {}),
     }
     assert status["served"]["version"] == champion
     assert status["served"]["image_id"] == tags["image_id"]
