@@ -100,13 +100,14 @@ def pass_artifacts_on() -> None:
     """Let the server itself pass on what is in a bucket, unless its settings say otherwise.
 
     Why: MLflow tells its clients, in a browser too, to fetch that from S3 by URLs that it signs. They may not
-    reach S3, and a gateway would not see them. The two classes say for which stores it does so. Its settings
-    of that name count for a client only; one for the server would do instead.
+    reach S3, and a gateway would not see them. `MultipartUploadMixin` and `MultipartDownloadMixin` say for
+    which stores it does so. Its settings of that name count for clients only; one for the server would do
+    instead.
     """
-    import mlflow.server.handlers as handlers
+    from mlflow.server import handlers
 
     if not mlflow.environment_variables.MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD.get():
-        handlers.MultipartUploadMixin = _NoSuch  # type: ignore[misc, assignment]
+        handlers.MultipartUploadMixin = _NoSuch  # type: ignore[misc,assignment]
     if not mlflow.environment_variables.MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD.get():
         handlers.MultipartDownloadMixin = _NoSuch  # type: ignore[misc, assignment]
 
