@@ -17,6 +17,7 @@ SETTINGS = (DATABASE, ARTIFACTS, _ENDPOINT)
 _LOGIN = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION")
 # The service that each file of compose/ brings, and the setting that names one elsewhere.
 _BROUGHT = {"postgres": DATABASE, "s3": ARTIFACTS}
+SERVICES = tuple(_BROUGHT)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import LOG_LINES
 from stack.modes.owner import check_owner
 from stack.modes.report import begin_text, ended_text, failed_text, told_by_tracking, up_text
+from stack.stores import SERVICES
 from stack.wait import wait_until
 
 _ONE_SHOTS = ("trainer", "deploy")
@@ -142,6 +143,9 @@ def up(config: Config, *, detach: bool) -> None:
             _stop(config)
         interruption.check()
         raise docker_error("Compose did not start the stack", printed, STARTING)
+    if left := _unchosen_stores(config):  # their data stay
+        run(["docker", "stop", *left])
+        run(["docker", "rm", *left])
     tracking = _TrackingWatch(config, since)
 
     def on_wait() -> None:
@@ -287,17 +291,25 @@ def down(config: Config, *, volumes: bool) -> None:
     if error is None and _is_there(config):
         check_owner(config)
         # A plain `docker compose down` leaves it, and a Compose before 2.27 can't remove what is left then.
-        names = {"watch", "gateway", "postgres", "s3"} - set(config.stores.services)
-        others = [found["Id"] for name in names for found in service_containers(config, name)]
+        others = [found["Id"] for name in ("watch", "gateway") for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
-        command = compose_command(config, "down", *(["--volumes"] if volumes else []))
+        options = ["--volumes"] if volumes else []
+        if _unchosen_stores(config):  # removed by hand, Compose would miss what tracking was started after
+            options.append("--remove-orphans")
+        command = compose_command(config, "down", *options)
         if volumes and config.gateway:  # the next one has another authority
             config.gateway.authority.unlink(missing_ok=True)
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
         # Compose leaves the network that serving had before SERVING_NETWORK was changed.
         run(["docker", "network", "prune", "--force", _only(config)])
+
+
+def _unchosen_stores(config: Config) -> list[str]:
+    """Return the containers of a database or S3 server that COMPOSE_FILE does not name any more."""
+    unchosen = set(SERVICES) - set(config.stores.services)
+    return [found["Id"] for name in unchosen for found in service_containers(config, name)]
 
 
 def _is_there(config: Config) -> bool:
