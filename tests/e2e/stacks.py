@@ -277,6 +277,10 @@ def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT, model: ModelExam
     )
 
 
+# What says that a stack has its data on servers.
+SERVERS = ("COMPOSE_FILE", "BACKEND_STORE_URI", "ARTIFACTS_DESTINATION", "S3_ENDPOINT_URL")
+
+
 def on_servers(stack: Stack, database: Postgres | None = None, s3: S3 | None = None) -> Stack:
     """Return the stack with its data in PostgreSQL and S3: those given, or those that Docker brings."""
     files = "docker-compose.yml:compose/postgres.yml:compose/s3.yml"

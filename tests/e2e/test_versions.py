@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from workflow import requirements
 
 from stack.wait import wait_until
-from tests.e2e.stacks import Stack
+from tests.e2e.stacks import SERVERS, Stack
 from tests.unit.tracking_servers import as_client
 
 ANIMALS = pd.DataFrame({"size": [1.0, 30.0]})
@@ -225,7 +225,8 @@ def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_dep
 def test_a_change_in_the_code_makes_one_new_version(stack: Stack, installed_clone: Path) -> None:
     # Another checkout may use the tracking server of this one, and nothing else of it.
     project = stack.settings["COMPOSE_PROJECT_NAME"]
-    settings = {**stack.settings, "TRACKING_STACK": project, "COMPOSE_PROJECT_NAME": f"{project}-other"}
+    own = {name: value for name, value in stack.settings.items() if name not in SERVERS}
+    settings = {**own, "TRACKING_STACK": project, "COMPOSE_PROJECT_NAME": f"{project}-other"}
     changed = replace(stack, checkout=installed_clone, settings=settings)
     versions = stack.versions()
     with (installed_clone / stack.model.directory / "train.py").open("a") as code:
