@@ -209,6 +209,29 @@ def test_what_postgresql_says_is_told_in_a_sentence(said: str, message: str) -> 
         )
 
 
+@pytest.mark.parametrize("is_asked_for", [False, True])
+def test_clients_get_urls_of_the_bucket_only_where_that_is_asked_for(is_asked_for: bool) -> None:
+    code = """
+import mlflow_internals
+from mlflow.server import handlers
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+mlflow_internals.pass_artifacts_on()
+kinds = handlers.MultipartUploadMixin, handlers.MultipartDownloadMixin
+print([issubclass(S3ArtifactRepository, kind) for kind in kinds])
+"""
+    names = ("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD")
+    own = dict.fromkeys(names, "true") if is_asked_for else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **own},
+        cwd=CHECKOUT / "tracking",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str([is_asked_for] * 2)
+
+
 # Compose
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Barrier
 
@@ -17,16 +18,24 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.native_gateway import behind
+from tests.real_stores import running_postgres
 from tests.unit.tracking_servers import own_config, running, started
 
 CLIENTS = 64
 
 
-def test_none_of_64_clients_at_once_is_refused(tmp_path: Path) -> None:
-    config = own_config(tmp_path / "home")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_none_of_64_clients_at_once_is_refused(tmp_path: Path, database: str) -> None:
+    with running_postgres() if database == "postgresql" else nullcontext() as server:
+        check_64_clients(
+            own_config(tmp_path / "home", {"BACKEND_STORE_URI": server.uri()} if server else None)
+        )
+
+
+def check_64_clients(config: Config) -> None:
     all_are_there = Barrier(CLIENTS)
 
     def work(client: int) -> list[str]:
