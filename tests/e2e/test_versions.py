@@ -153,7 +153,8 @@ def watching(stack: Stack) -> Iterator[None]:
         watched = replace(stack, settings={**stack.settings, "COMPOSE_PROFILES": "watch"})
         watched.up()
         try:
-            assert {"name": "watch", "is_up": True}.items() <= watched.status()["services"][3].items()
+            services = {service["name"]: service["is_up"] for service in watched.status()["services"]}
+            assert services["watch"]
             yield
         finally:
             watched.compose("rm", "--stop", "--force", "watch")
