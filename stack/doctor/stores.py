@@ -23,7 +23,7 @@ def checks(
 ) -> Iterator[tuple[str, Callable[[], Finding]]]:
     """List the checks of the stores, in one mode or in both; none where the stack has no such store."""
     stores = config.stores
-    if mode != "docker" and (stores.settings or mode == "native"):
+    if mode != "docker" and (stores.settings or (mode == "native" and stores.services)):
         yield "the stores", lambda: check_here(config)
     if mode != "native" and has_docker and (stores.settings or stores.services):
         yield "the stores, for containers", lambda: check_in_docker(config)
@@ -35,8 +35,6 @@ def check_here(config: Config) -> Finding:
         config.stores.check_native()
     except StackError as error:
         return fix(str(error))
-    if not config.stores.settings:
-        return ok("the tracking server keeps its data in the state directory")
     program = [sys.executable, str(CHECKOUT / "tracking" / "stores.py")]
     environment = part_environment(os.environ, **stores_of(config))
     try:
