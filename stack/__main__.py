@@ -62,6 +62,8 @@ def _down(arguments: argparse.Namespace) -> None:
         raise StackError("\n".join(failed))
     if arguments.volumes and config.elsewhere:
         print(f"==> what is on the tracking server {config.elsewhere} stays")
+    if arguments.volumes and config.stores.kept:
+        print(f"==> what is in the {config.stores.kept} elsewhere stays")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from dotenv import dotenv_values
 from stack.errors import StackError
 from stack.gateway import Gateway, find_gateway
 from stack.model_env import read_model_env
+from stack.stores import SETTINGS as STORE_SETTINGS
+from stack.stores import Stores, find_stores
 from stack.tracking_settings import OwnServer, check_tracking, client_settings, tracking_url
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -41,6 +43,7 @@ SETTINGS = (
     *("ACME_EMAIL", "BIND_ADDRESS", "GATEWAY_HOST", "TLS_CERTIFICATE", "TLS_KEY"),
     *_GATE,
     *SERVER_SETTINGS,
+    *STORE_SETTINGS,
 )
 # What Docker allows as the last part of an image's name, which keeps it a plain directory name too.
 _IMAGE_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
@@ -54,6 +57,7 @@ class Config:
     ``tracking_port`` and ``serving_port`` are where they are published on this machine. ``elsewhere`` is the
     address of a tracking server that this stack only uses, as its user knows it; empty if it starts its own.
     ``login`` holds what the user logs in with there, or at the ``gateway``, the door before both servers.
+    ``stores`` are those of the stack's own server, if they are not a file and a directory.
     ``tracking_stack`` is the project whose server it uses, if that is in the same engine. ``gate`` holds the
     bounds that override those of the model's train.py. ``container_url`` is where the containers answer, with
     {} for a service's name, if this process is in their network. ``server`` holds the model server's
@@ -76,6 +80,7 @@ class Config:
     tracking_stack: str = ""
     login: Mapping[str, str] = field(default_factory=dict)
     gateway: Gateway | None = None
+    stores: Stores = field(default_factory=Stores)
     is_watched: bool = False
     model_environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = CHECKOUT
@@ -213,6 +218,12 @@ def load_config(
             "compose/gateway.yml guards this stack's own tracking server, and the settings name another,"
             f" {url}; remove one of the two from .env"
         )
+    stores = find_stores(values, CHECKOUT)
+    if (stores.settings or stores.services) and is_elsewhere and "CONTAINER_URL" not in values:
+        raise StackError(
+            "BACKEND_STORE_URI, ARTIFACTS_DESTINATION, compose/postgres.yml and compose/s3.yml are for this"
+            f" stack's own tracking server, and the settings name another, {url}; remove one or the other"
+        )
     if container_url := values.get("CONTAINER_URL"):  # a container reaches each server by another address
         elsewhere = values.get("TRACKING_ELSEWHERE", "")
     else:
@@ -232,6 +243,7 @@ def load_config(
         tracking_stack=values.get("TRACKING_STACK", ""),
         login=client_settings(values, CHECKOUT),
         gateway=gateway,
+        stores=stores,
         is_watched=not {"watch", "*"}.isdisjoint(values.get("COMPOSE_PROFILES", "").split(",")),
         home=home,
         model_environment=read_model_env(model_env_file or env_file.with_name(MODEL_ENV_FILE.name), SETTINGS),

@@ -1,7 +1,7 @@
 """Reports a user's mistake, or a failure that the user can act on."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class StackError(Exception):
@@ -24,8 +24,10 @@ class TrackingError(StackError):
     """The tracking server refused something, or did not answer."""
 
     @classmethod
-    def because(cls, uri: str, error: Exception) -> "TrackingError":
-        """Return the error for a failure that MLflow's client reported."""
+    def because(cls, uri: str, error: Exception, away: Sequence[str] = ()) -> "TrackingError":
+        """Return the error for a failure that MLflow's client reported; ``away`` is what the server lacks."""
+        if away:
+            return cls(f"the tracking server {uri} failed: {'; and '.join(away)}; then run this again")
         return cls(f"the tracking server {uri} failed ({error}); start or repair it, then run this again")
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.compose_file import is_chosen
 from stack.errors import StackError
 
 OVERLAY = "compose/gateway.yml"
@@ -138,9 +139,7 @@ def find_gateway(values: Mapping[str, str], checkout: Path, home: Path) -> Gatew
 
     """
     bind = values.get("BIND_ADDRESS", _LOOPBACK)
-    separator = values.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
-    files = values.get("COMPOSE_FILE", "").split(separator)
-    if not any((checkout / file).resolve() == checkout / OVERLAY for file in files if file):
+    if not is_chosen(OVERLAY, values, checkout):
         if bind != _LOOPBACK:
             raise StackError(
                 f"BIND_ADDRESS is {bind}, where others could reach both servers without a login; set"

@@ -6,6 +6,7 @@ import sys
 from stack.config import CHECKOUT, Config, load_config
 from stack.modes.choice import check_owner_of_running
 from stack.modes.door import trust
+from stack.stores import SETTINGS as STORE_SETTINGS
 from stack.tracking_settings import CLIENT_SETTINGS
 
 
@@ -43,7 +44,8 @@ def _become(config: Config, arguments: list[str]) -> None:
     given = {
         name: value
         for name, value in os.environ.items()
-        if name not in CLIENT_SETTINGS or (value and not config.gateway)
+        if name not in (*CLIENT_SETTINGS, *STORE_SETTINGS)
+        or (name in CLIENT_SETTINGS and value and not config.gateway)
     }
     environment = {**given, **config.trainer_environment()}
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606 - no shell wanted

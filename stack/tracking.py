@@ -55,6 +55,26 @@ def is_gateway(config: Config) -> bool:
         connection.close()
 
 
+def stores_away(config: Config) -> list[str]:
+    """Ask the stack's own tracking server what is wrong with its database and its bucket, if it has any."""
+    if config.elsewhere:
+        return []
+    client = config.client
+    login = client.get("MLFLOW_TRACKING_USERNAME", ""), client.get("MLFLOW_TRACKING_PASSWORD", "")
+    import requests
+
+    try:
+        told = requests.get(
+            f"{config.tracking_url}/stores",
+            timeout=15,
+            verify=verified_by(client),
+            auth=login if any(login) else None,
+        ).json()
+        return [str(reason) for reason in told.values() if reason]
+    except (requests.RequestException, OSError, ValueError, AttributeError):
+        return []  # it has none of them
+
+
 def verified_by(client: Mapping[str, str]) -> str | bool:
     """Return what a server's certificate is checked by: a file, the usual ones (True), or nothing (False)."""
     is_unsafe = client.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")

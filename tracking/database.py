@@ -23,8 +23,8 @@ _LASTING = ("experiments", "runs", "registered_models", "model_versions")
 _BACK = "go back to the lock/ that made it, or delete all runs and models: ./scripts/down --volumes"
 
 
-class DatabaseError(Exception):
-    """The server can't be started with this database; the message says why, and what to do."""
+class StoreError(Exception):
+    """The server can't be started with these data; the message says why, and what to do."""
 
 
 def file_of(uri: str) -> Path | None:
@@ -39,7 +39,7 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
     An older database is kept beside it, as mlflow.db.old-DATE-REVISION.
 
     Raises:
-        DatabaseError: if that can't be done; then the database is as it was.
+        StoreError: if that can't be done; then the database is as it was.
 
     """
     new = Path(f"{file}.new")
@@ -48,33 +48,43 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
         left.unlink(missing_ok=True)
     try:
         revision = _revision(file)
-        known = _known_revisions()
-        heads = _heads(known)
         if revision is None:
             upgrade(f"{_URI}{new}")
             _place(new, file)
-        elif revision not in known:
-            raise DatabaseError(
-                f"the database {file} was made by an MLflow newer than {version('mlflow')}, which is here"
-                f" (its revision is {revision}, expected {', '.join(heads)}); {_BACK}"
-            )
-        elif revision not in heads:
+        elif is_older(revision, f"the database {file}", _BACK):
             _migrate(file, new, revision, upgrade)
-    except DatabaseError:
+    except StoreError:
         raise
     except Exception as error:  # MLflow's, Alembic's, SQLAlchemy's, SQLite's, the disk's
         reason = str(error).partition("\n")[0]
-        raise DatabaseError(
+        raise StoreError(
             f"the database {file} can't be made ready for MLflow {version('mlflow')} ({reason}), and is as it"
             f" was; correct that, or {_BACK}"
         ) from error
 
 
+def is_older(revision: str, what: str, back: str) -> bool:
+    """Whether a database was made by an older MLflow.
+
+    Raises:
+        StoreError: if it was made by a newer one; ``back`` says what to do then.
+
+    """
+    known = _known_revisions()
+    heads = _heads(known)
+    if revision not in known:
+        raise StoreError(
+            f"{what} was made by an MLflow newer than {version('mlflow')}, which is here"
+            f" (its revision is {revision}, expected {', '.join(heads)}); {back}"
+        )
+    return revision not in heads
+
+
 def _check_access(file: Path) -> None:
-    """Raise DatabaseError if this process may not write the file and its directory."""
+    """Raise StoreError if this process may not write the file and its directory."""
     for path in (file.parent, file):
         if path.exists() and not os.access(path, os.W_OK):
-            raise DatabaseError(
+            raise StoreError(
                 f"user {os.getuid()} can't write to {path}; if it lies on a directory of the host, run there:"
                 f" chown -R {os.getuid()} DIRECTORY"
             )
@@ -93,7 +103,7 @@ def _revision(file: Path) -> str | None:
             return None
         row = "alembic_version" in tables and connection.execute("SELECT * FROM alembic_version").fetchone()
     if not row:
-        raise DatabaseError(
+        raise StoreError(
             f"the database {file} is not MLflow's, or its first start was killed; move it away, or delete all"
             " runs and models: ./scripts/down --volumes"
         )

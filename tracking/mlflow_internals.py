@@ -15,7 +15,13 @@ import mlflow.environment_variables
 import mlflow.server
 from mlflow.cli import cli
 
-PRIVATE = ("mlflow.cli:cli", "mlflow.server:_exec_cmd", "mlflow.server:fastapi_app")
+PRIVATE = (
+    "mlflow.cli:cli",
+    "mlflow.server:_exec_cmd",
+    "mlflow.server:fastapi_app",
+    "mlflow.server.handlers:MultipartUploadMixin",
+    "mlflow.server.handlers:MultipartDownloadMixin",
+)
 """As module:name. tests/unit/test_mlflow_internals.py names the one that a new MLflow has moved."""
 
 
@@ -84,6 +90,26 @@ def start_uvicorn_by(run: Callable[[list[str]], Any]) -> None:
         return run(list(command[3:]))
 
     mlflow.server._exec_cmd = run_here  # type: ignore[assignment]
+
+
+class _NoSuch:
+    """What no store of artifacts is."""
+
+
+def pass_artifacts_on() -> None:
+    """Let the server itself pass on what is in a bucket, unless its settings say otherwise.
+
+    Why: MLflow tells its clients, in a browser too, to fetch that from S3 by URLs that it signs. They may not
+    reach S3, and a gateway would not see them. `MultipartUploadMixin` and `MultipartDownloadMixin` say for
+    which stores it does so. Its settings of that name count for clients only; one for the server would do
+    instead.
+    """
+    from mlflow.server import handlers
+
+    if not mlflow.environment_variables.MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD.get():
+        handlers.MultipartUploadMixin = _NoSuch  # type: ignore[misc,assignment]
+    if not mlflow.environment_variables.MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD.get():
+        handlers.MultipartDownloadMixin = _NoSuch  # type: ignore[misc, assignment]
 
 
 def import_application() -> Any:  # noqa: ANN401

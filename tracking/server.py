@@ -1,7 +1,8 @@
 """Run `mlflow server` in one process: python server.py ARGUMENTS, which are those of `mlflow server`.
 
 All other options come from MLflow's own environment variables, which tracking/server.env and the user's
-tracking.env set.
+tracking.env set, and from those that stores.py reads. Arguments, which all users of a
+machine see, hold no password.
 
 The command itself starts uvicorn as a child, which imports all of MLflow a second time: 4 s more until it
 answers, and 200 MB for a parent that only waits. Here uvicorn runs where the command has checked the settings
@@ -12,13 +13,14 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
-import database
 import options
+import stores
+from database import StoreError
 from door import Door
 
-_STORE = "--backend-store-uri="
 # What the gateway shows, where it and this are local processes.
 _SHOWN = "GATEWAY_SECRET"
 
@@ -35,11 +37,27 @@ def upgrade(uri: str) -> None:
     mlflow_internals.upgrade_database(uri)
 
 
-def run_here(arguments: list[str]) -> Any:  # noqa: ANN401
+def add_stores(application: Any, used: stores.Stores) -> None:  # noqa: ANN401
+    """Let /stores tell what is wrong with them: /health is 200 whatever becomes of them."""
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    def tell(_: Request) -> JSONResponse:
+        found = used.wrong()
+        return JSONResponse(found, 503 if any(found.values()) else 200)
+
+    application.router.routes.insert(0, Route("/stores", tell))  # the last of MLflow's own takes all
+
+
+def run_here(used: stores.Stores, arguments: list[str]) -> Any:  # noqa: ANN401
     """Run ``python -m uvicorn ARGUMENTS`` in this process."""
     import mlflow_internals
 
     application = mlflow_internals.import_application()
+    mlflow_internals.pass_artifacts_on()
+    if used.may_be_away:
+        add_stores(application, used)
     if secret := os.environ.get(_SHOWN):
         application.add_middleware(Door, secret=secret)
     import uvicorn
@@ -60,6 +78,11 @@ def main() -> None:
             " (docs/tracking-server.md says what can be set there)"
         )
     options.let_in_gateway(os.environ)
+    try:
+        used = stores.use(os.environ)
+        used.check()
+    except StoreError as error:
+        sys.exit(f"tracking server: {error}")
     gc.disable()  # imports make no garbage; looking for it takes a tenth of their time
     import mlflow_internals
 
@@ -68,17 +91,15 @@ def main() -> None:
         sys.exit(
             f"tracking server: MLflow does not know {', '.join(names)}; correct or remove it in tracking.env"
         )
-    stores = [word.removeprefix(_STORE) for word in sys.argv if word.startswith(_STORE)]
     try:
-        for file in filter(None, map(database.file_of, stores)):
-            database.prepare(file, upgrade)
-    except database.DatabaseError as error:
+        used.prepare(upgrade)
+    except StoreError as error:
         sys.exit(f"tracking server: {error}")
     from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
     # If there is a job runner too, MLflow must watch both.
     if not MLFLOW_SERVER_ENABLE_JOB_EXECUTION.get():
-        mlflow_internals.start_uvicorn_by(run_here)
+        mlflow_internals.start_uvicorn_by(partial(run_here, used))
     elif os.environ.get(_SHOWN):
         sys.exit(
             "tracking server: MLFLOW_SERVER_ENABLE_JOB_EXECUTION needs a server without a gateway, or one in"

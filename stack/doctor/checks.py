@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from stack.config import CHECKOUT, Config, load_config, load_values, read_env_file
-from stack.doctor import engine, gateway, machine, network, state
+from stack.doctor import engine, gateway, machine, network, state, stores
 from stack.doctor.engine import Docker, ask, look_at_docker
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
@@ -61,7 +61,9 @@ def all_checks(mode: str | None, environ: Mapping[str, str]) -> Iterator[Check]:
         yield "disk", lambda: machine.check_home_disk(config.home)
         yield "state directory", lambda: state.check_home(config.home)
         yield "tracking server of that directory", lambda: state.check_home_server(config)
-    if mode != "docker" and not config.elsewhere:
+    if not config.elsewhere:
+        yield from stores.checks(config, mode, has_docker=docker.is_usable)
+    if mode != "docker" and not config.elsewhere and not config.stores.has_database:
         yield "database", lambda: state.check_native_database(config.home, state.known_revisions())
     if mode != "native" and docker.is_usable:
         yield from data_checks(config, docker, environ)
@@ -150,7 +152,7 @@ def data_checks(config: Config, docker: Docker, environ: Mapping[str, str]) -> I
     yield "whose stack it is in Docker", lambda: state.check_project(config)
     yield "the engine's proxy", check_proxy
     yield "the tracking server, for containers", lambda: check_containers(config)
-    if not config.elsewhere:
+    if not config.elsewhere and not config.stores.has_database:
         yield "the database in Docker", check_database
 
 

@@ -77,15 +77,20 @@ class Docker:
         return not self.is_in_a_machine and not self.is_elsewhere
 
 
-def ask(*arguments: str) -> Answer:
-    """Run one docker command to its end."""
+def ask(*arguments: str, patience: float = _PATIENCE, environment: Mapping[str, str] | None = None) -> Answer:
+    """Run one docker command to its end, with ``environment`` added to this process's."""
     command = ["docker", *arguments]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=patience,
         )
     except subprocess.TimeoutExpired:
-        return Answer("", f"no answer within {_PATIENCE} s")
+        return Answer("", f"no answer within {patience} s")
     except OSError as error:
         return Answer("", error.strerror or str(error))
     if done.returncode != 0:

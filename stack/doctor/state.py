@@ -36,7 +36,7 @@ if pathlib.Path("/mlflow/mlflow.db").exists():
 def known_settings(checkout: Path = CHECKOUT) -> set[str]:
     """Return the names that something reads, from .env.example and the Compose files, overrides too."""
     example = (checkout / ".env.example").read_text()
-    known = set(re.findall(r"^#? ?([A-Za-z_]+)=", example, re.MULTILINE))
+    known = set(re.findall(r"^#? ?([A-Za-z0-9_]+)=", example, re.MULTILINE))
     for file in (
         *checkout.glob("docker-compose*.y*ml"),
         *checkout.glob("compose*.y*ml"),

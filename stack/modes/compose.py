@@ -20,6 +20,7 @@ from stack.modes.engine_error import why_no_engine
 from stack.modes.mode import LOG_LINES
 from stack.modes.owner import check_owner
 from stack.modes.report import begin_text, ended_text, failed_text, told_by_tracking, up_text
+from stack.stores import SERVICES
 from stack.wait import wait_until
 
 _ONE_SHOTS = ("trainer", "deploy")
@@ -60,7 +61,8 @@ def plain(value: str) -> str:
 
 def service_names(config: Config) -> tuple[str, ...]:
     """Name the services that the settings ask for."""
-    return (*(() if config.elsewhere else ("tracking",)), *_gateway(config), *_behind(config), "serving")
+    own = () if config.elsewhere else (*config.stores.services, "tracking")
+    return (*own, *_gateway(config), *_behind(config), "serving")
 
 
 def _gateway(config: Config) -> tuple[str, ...]:
@@ -141,6 +143,9 @@ def up(config: Config, *, detach: bool) -> None:
             _stop(config)
         interruption.check()
         raise docker_error("Compose did not start the stack", printed, STARTING)
+    if left := _unchosen_stores(config):  # their data stay
+        run(["docker", "stop", *left])
+        run(["docker", "rm", *left])
     tracking = _TrackingWatch(config, since)
 
     def on_wait() -> None:
@@ -200,7 +205,9 @@ def _trust(config: Config) -> None:
 
 def _stop(config: Config) -> None:
     """Stop all services; first `deploy` and `watch`, which may be about to start `serving`."""
-    for names in (_behind(config), (*_gateway(config), "serving", "tracking")):
+    for names in (_behind(config), (*_gateway(config), "serving", "tracking"), config.stores.services):
+        if not names:  # Compose would take that for all
+            continue
         stopped = run(compose_command(config, "stop", *names))
         if stopped.returncode != 0:
             raise StackError(
@@ -287,7 +294,10 @@ def down(config: Config, *, volumes: bool) -> None:
         others = [found["Id"] for name in ("watch", "gateway") for found in service_containers(config, name)]
         # Compose leaves the others, if a killed deployment did.
         run(["docker", "rm", "--force", *others, trial_name(config), answering_name(config)])
-        command = compose_command(config, "down", *(["--volumes"] if volumes else []))
+        options = ["--volumes"] if volumes else []
+        if _unchosen_stores(config):  # removed by hand, Compose would miss what tracking was started after
+            options.append("--remove-orphans")
+        command = compose_command(config, "down", *options)
         if subprocess.run(command).returncode != 0:
             raise StackError("Compose did not stop the stack, see above; remove the cause and run this again")
         if volumes:  # the next gateway has another authority, also if the settings choose none any more
@@ -295,6 +305,12 @@ def down(config: Config, *, volumes: bool) -> None:
             (config.home / "gateway" / "root.crt").unlink(missing_ok=True)
         # Compose leaves the network that serving had before SERVING_NETWORK was changed.
         run(["docker", "network", "prune", "--force", _only(config)])
+
+
+def _unchosen_stores(config: Config) -> list[str]:
+    """Return the containers of a database or S3 server that COMPOSE_FILE does not name any more."""
+    unchosen = set(SERVICES) - set(config.stores.services)
+    return [found["Id"] for name in unchosen for found in service_containers(config, name)]
 
 
 def _is_there(config: Config) -> bool:

@@ -15,6 +15,7 @@ from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.native_gateway import Behind, behind
 from stack.modes.processes import Process, failure, part_environment
 from stack.modes.report import ended_text, told_by_tracking
+from stack.stores import ARTIFACTS, DATABASE
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
@@ -72,13 +73,12 @@ class Parts:
                 "--workers=1",
                 "--host=127.0.0.1",
                 f"--port={own.tracking_port}",
-                f"--backend-store-uri=sqlite:///{home / 'mlflow.db'}",
-                f"--artifacts-destination={home / 'artifacts'}",
             ],
             part_environment(
                 self.environ,
                 CHECKOUT / "tracking" / "server.env",
                 TRACKING_ENV_FILE,
+                **stores_of(self.config),
                 GATEWAY_SECRET=own.secret,
                 GATEWAY_HOST=own.host,
                 GATEWAY_ORIGIN=_origin(own.host, self.config.tracking_port) if own.host else "",
@@ -196,6 +196,12 @@ class Parts:
         if status != 0:
             raise failure(self.process(name), ended_text(status))
         return self.process(name).log_tail()
+
+
+def stores_of(config: Config) -> dict[str, str]:
+    """Return what tells the tracking server of its stores; by default, they lie in the state directory."""
+    own = {DATABASE: f"sqlite:///{config.home / 'mlflow.db'}", ARTIFACTS: str(config.home / "artifacts")}
+    return {**own, **config.stores.settings}
 
 
 def _origin(host: str, port: int) -> str:

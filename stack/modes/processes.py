@@ -19,6 +19,7 @@ from typing import IO
 
 from stack.config import read_env_file
 from stack.errors import StackError
+from stack.stores import SETTINGS
 from stack.wait import Clock, wait_until
 
 _MARK = "PYFUNC_STACK_PROCESS"
@@ -26,6 +27,7 @@ _MARK = "PYFUNC_STACK_PROCESS"
 _FOREIGN = (
     *("MLFLOW_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "SERVER_", "SERVING_", "PYTHONPATH"),
     *("GATEWAY_SECRET", "GATEWAY_ORIGIN"),
+    *SETTINGS,
 )
 
 

@@ -50,6 +50,7 @@ def up(config: Config, *, detach: bool) -> None:
 
     parts = Parts(config, on_wait)
     supervisor = parts.process("up")
+    config.stores.check_native()
     prepare_home(config)
     check_home_tracking(config)
     if supervisor.is_running() and supervisor.note() == _STOPPING:

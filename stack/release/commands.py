@@ -18,7 +18,7 @@ from stack.modes.choice import choose_mode
 from stack.modes.door import trust
 from stack.modes.mode import Mode
 from stack.release.deploy import deploy, resume, serve_last
-from stack.tracking import no_answer, remedy, seconds_to_wait
+from stack.tracking import no_answer, remedy, seconds_to_wait, stores_away
 from stack.tracking_settings import CLIENT_SETTINGS
 from stack.wait import wait_until
 
@@ -181,4 +181,4 @@ def open_registry(config: Config) -> Iterator["Registry"]:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # this process prints what it does
     mlflow.set_tracking_uri(config.tracking_url)
-    yield Registry(MlflowClient(), config.model_name)
+    yield Registry(MlflowClient(), config.model_name, lambda: stores_away(config))

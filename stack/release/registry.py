@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,10 +26,16 @@ _URI = re.compile(r"(runs:/[^/]+/.+|models:/[^/@]+(/[0-9]+|@[^/@]+)?)")
 class Registry:
     """One registered model. Each method raises TrackingError if the tracking server fails."""
 
-    def __init__(self, client: MlflowClient, model_name: str) -> None:
-        """MLflow's tracking URI must be set too, for what the client does not offer."""
+    def __init__(
+        self, client: MlflowClient, model_name: str, stores_away: Callable[[], list[str]] = list
+    ) -> None:
+        """MLflow's tracking URI must be set too, for what the client does not offer.
+
+        ``stores_away`` says what the server lacks, after a failure.
+        """
         self._client = client
         self.model_name = model_name
+        self._stores_away = stores_away
 
     def aliases(self) -> dict[str, str]:
         """Return the version that each alias names; StackError if no such model is registered."""
@@ -76,7 +82,7 @@ class Registry:
                 raise StackError(
                     f"{uri} can't be registered ({error.message.rstrip('.')}); the MLflow UI shows all models"
                 ) from error
-            raise TrackingError.because(self._client.tracking_uri, error) from error
+            raise self._failed(error) from error
         return str(registered.version)
 
     def _versions(self) -> list[ModelVersion]:
@@ -127,7 +133,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code == _MISSING:
                 return None
-            raise TrackingError.because(self._client.tracking_uri, error) from error
+            raise self._failed(error) from error
         return replay
 
     def fetch(self, number: str, directory: Path) -> Path:
@@ -185,6 +191,9 @@ class Registry:
             with self._asking():
                 self._client.delete_model_version_tag(self.model_name, number, name)
 
+    def _failed(self, error: Exception) -> TrackingError:
+        return TrackingError.because(self._client.tracking_uri, error, self._stores_away())
+
     @contextmanager
     def _asking(self, missing: str = "") -> Iterator[None]:
         """Ask the tracking server; ``missing`` is the error if it does not have what it is asked for."""
@@ -193,7 +202,7 @@ class Registry:
         except MlflowException as error:
             if missing and error.error_code in (_MISSING, "INVALID_PARAMETER_VALUE"):
                 raise StackError(missing) from error
-            raise TrackingError.because(self._client.tracking_uri, error) from error
+            raise self._failed(error) from error
 
 
 def _was_deployed(version: ModelVersion) -> bool:

@@ -10,10 +10,11 @@ from stack.errors import StackError
 from stack.modes.choice import choose_mode
 from stack.modes.mode import Mode, Served, Service
 from stack.release.registry import Registry
-from stack.tracking import no_answer
+from stack.tracking import no_answer, stores_away
 from stack.tracking import remedy as tracking_remedy
 
 _NO_ANSWER = "the tracking server does not answer"
+_AWAY = "the tracking server can't get at its data: "
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
     found = [
         f"{service.name} is not up"
         for service in services
-        if service.name in ("tracking", "serving", "watch") and not service.is_up
+        if service.name in ("postgres", "s3", "tracking", "serving", "watch") and not service.is_up
     ]
     aliases: dict[str, str] = {}
     tags: dict[str, str] = {}
@@ -46,6 +47,8 @@ def look(config: Config, mode: Mode, registry: Registry) -> Status:
         services = [Service("tracking", reason is None, f"at {config.elsewhere}", None), *services]
     if reason:
         found.append(f"{_NO_ANSWER}: {reason}")
+    elif away := stores_away(config):
+        found += [f"{_AWAY}{what}" for what in away]
     else:
         try:
             aliases = registry.aliases()
@@ -131,11 +134,14 @@ def show(config: Config, registry: Registry, *, json_wanted: bool) -> None:
     status = look(config, choose_mode(config), registry)
     print(as_json(status) if json_wanted else as_text(status), flush=True)
     if status.disagreements:
-        raise StackError(f"{'; '.join(status.disagreements)}; to correct it, {remedy(config, status)}")
+        mend = remedy(config, status)
+        raise StackError("; ".join(status.disagreements) + (f"; to correct it, {mend}" if mend else ""))
 
 
 def remedy(config: Config, status: Status) -> str:
-    """Say what mends it; a deployment needs the tracking server."""
+    """Say what mends it, unless they say so; a deployment needs the tracking server."""
+    if any(what.startswith(_AWAY) for what in status.disagreements):
+        return "run ./scripts/up" if config.stores.services else ""
     if not any(what.startswith(_NO_ANSWER) for what in status.disagreements):
         return "run ./scripts/deploy or ./scripts/up"
     if not config.elsewhere:

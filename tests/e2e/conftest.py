@@ -8,7 +8,8 @@ import pytest
 
 from stack.config import CHECKOUT
 from tests.e2e.engine_lock import EngineLock, engine_lock
-from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, running
+from tests.e2e.stacks import DIABETES, Stack, can_not_run, missing_docker, new_stack, on_servers, running
+from tests.real_stores import running_postgres, running_s3
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +51,37 @@ def docker_diabetes_stack(docker: EngineLock, tmp_path_factory: pytest.TempPathF
         yield stack
 
 
+@pytest.fixture(scope="session")
+def native_servers_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same on a PostgreSQL and an S3 server that run elsewhere."""
+    with (
+        running_postgres() as database,
+        running_s3(tmp_path_factory.mktemp("s3")) as s3,
+        running(on_servers(new_stack("native", tmp_path_factory.mktemp("native")), database, s3)) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def docker_servers_stack(docker: EngineLock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:  # noqa: ARG001
+    """The same on the PostgreSQL and the S3 server of compose/."""
+    with running(on_servers(new_stack("docker", tmp_path_factory.mktemp("docker")))) as stack:
+        yield stack
+
+
 def _thorough(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.thorough)
 
 
 @pytest.fixture(
-    scope="session", params=["native", "docker", _thorough("native_diabetes"), _thorough("docker_diabetes")]
+    scope="session",
+    params=[
+        *("native", "docker"),
+        *map(_thorough, ("native_diabetes", "docker_diabetes", "native_servers", "docker_servers")),
+    ],
 )
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """One stack for each mode and model."""
+    """One stack for each mode and model, and for each mode on PostgreSQL and S3."""
     found: Stack = request.getfixturevalue(f"{request.param}_stack")
     return found
 

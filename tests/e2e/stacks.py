@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ from stack.gateway import Gateway
 from stack.modes.engine_error import why_no_engine
 from stack.modes.processes import processes_with
 from tests.conftest import two_free_ports
+from tests.real_stores import S3, Postgres
 
 LIMIT = 600
 
@@ -277,6 +278,19 @@ def new_stack(mode: str, home: Path, checkout: Path = CHECKOUT, model: ModelExam
             "SERVER_CORS_ORIGINS": f"http://127.0.0.1:{ports[0]}",
         },
     )
+
+
+# What says that a stack has its data on servers.
+SERVERS = ("COMPOSE_FILE", "BACKEND_STORE_URI", "ARTIFACTS_DESTINATION", "S3_ENDPOINT_URL")
+
+
+def on_servers(stack: Stack, database: Postgres | None = None, s3: S3 | None = None) -> Stack:
+    """Return the stack with its data in PostgreSQL and S3: those given, or those that Docker brings."""
+    files = "docker-compose.yml:compose/postgres.yml:compose/s3.yml"
+    own = (
+        {"BACKEND_STORE_URI": database.uri(), **s3.settings()} if database and s3 else {"COMPOSE_FILE": files}
+    )
+    return replace(stack, settings={**stack.settings, **own})
 
 
 @contextmanager

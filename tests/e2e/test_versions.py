@@ -15,7 +15,7 @@ from workflow import requirements
 
 from stack.modes.docker_environment import base_python
 from stack.wait import wait_until
-from tests.e2e.stacks import Stack, one_model
+from tests.e2e.stacks import SERVERS, Stack, one_model
 from tests.unit.tracking_servers import as_client
 
 ANIMALS = pd.DataFrame({"size": [1.0, 30.0]})
@@ -41,6 +41,7 @@ def test_what_up_has_brought_went_through_gate_and_replay(stack: Stack) -> None:
         "trainer": False,
         "deploy": False,
         "serving": True,
+        **({"postgres": True, "s3": True} if "COMPOSE_FILE" in stack.settings else {}),
     }
     assert status["served"]["version"] == champion
     assert status["served"]["image_id"] == tags["image_id"]
@@ -157,7 +158,8 @@ def watching(stack: Stack) -> Iterator[None]:
         watched = replace(stack, settings={**stack.settings, "COMPOSE_PROFILES": "watch"})
         watched.up()
         try:
-            assert {"name": "watch", "is_up": True}.items() <= watched.status()["services"][3].items()
+            services = {service["name"]: service["is_up"] for service in watched.status()["services"]}
+            assert services["watch"]
             yield
         finally:
             watched.compose("rm", "--stop", "--force", "watch")
@@ -232,7 +234,8 @@ def test_an_alias_that_is_moved_in_the_ui_is_told_by_status_and_picked_up_by_dep
 def test_a_change_in_the_code_makes_one_new_version(stack: Stack, installed_clone: Path) -> None:
     # Another checkout may use the tracking server of this one, and nothing else of it.
     project = stack.settings["COMPOSE_PROJECT_NAME"]
-    settings = {**stack.settings, "TRACKING_STACK": project, "COMPOSE_PROJECT_NAME": f"{project}-other"}
+    own = {name: value for name, value in stack.settings.items() if name not in SERVERS}
+    settings = {**own, "TRACKING_STACK": project, "COMPOSE_PROJECT_NAME": f"{project}-other"}
     changed = replace(stack, checkout=installed_clone, settings=settings)
     versions = stack.versions()
     with (installed_clone / stack.model.directory / "train.py").open("a") as code:

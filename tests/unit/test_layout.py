@@ -15,7 +15,16 @@ from stack.vendor import PLATFORMS as KNOWN_PLATFORMS
 
 # The names by which each part's modules are imported.
 PARTS = {
-    "tracking": {"tracking", "mlflow_internals", "options", "database", "door"},
+    "tracking": {
+        "tracking",
+        "mlflow_internals",
+        "options",
+        "database",
+        "door",
+        "stores",
+        "postgres",
+        "bucket",
+    },
     "trainer": {"trainer", "workflow", "custom_code", "iris_classifier", "train", "infer"},
     "serving": {"serving", "model_server", "scorer"},
     "stack": {"stack"},
@@ -24,9 +33,11 @@ FLOORS = (
     (
         "stack.config",
         "stack.cluster",
+        "stack.compose_file",
         "stack.model_env",
         "stack.errors",
         "stack.gateway",
+        "stack.stores",
         "stack.tracking",
         "stack.tracking_settings",
         "stack.wait",

@@ -100,7 +100,7 @@ def test_a_stack_that_is_this_checkouts_or_nobodys_is_used(machine: Machine, che
     [left, down] = machine.changes()
     # The first two are those of `watch` and of the gateway.
     assert left == "rm --force it it mine-trial mine-answering"
-    assert down.endswith("down --volumes")
+    assert "down --volumes" in down
 
 
 def test_another_checkouts_stack_is_refused_by_all_that_would_change_it(

@@ -115,13 +115,13 @@ def test_container_names_are_left_to_compose() -> None:
 
 
 def test_every_variable_is_explained_in_the_example() -> None:
-    compose = set(re.findall(r"\$\{([A-Z_]+)", (CHECKOUT / "docker-compose.yml").read_text()))
+    compose = set(re.findall(r"\$\{([A-Z0-9_]+)", (CHECKOUT / "docker-compose.yml").read_text()))
     readers = [
         (CHECKOUT / "stack" / name).read_text()
-        for name in ("config.py", "tracking_settings.py", "gateway.py")
+        for name in ("config.py", "tracking_settings.py", "gateway.py", "stores.py")
     ]
-    config = set(re.findall(r'"([A-Z]+_[A-Z_]+)"', "".join(readers)))
-    explained = set(re.findall(r"^#? ?([A-Z_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
+    config = set(re.findall(r'"([A-Z0-9]+_[A-Z_]+)"', "".join(readers)))
+    explained = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (CHECKOUT / ".env.example").read_text(), re.MULTILINE))
     internal = {
         "MODEL_VERSION",
         "IMAGE_ID",
@@ -129,6 +129,7 @@ def test_every_variable_is_explained_in_the_example() -> None:
         "CONTAINER_URL",
         "TRACKING_ELSEWHERE",
         "COMPOSE_PATH_SEPARATOR",  # Compose's own
+        *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION"),  # behind AWS_
     }  # set by the stack itself
     assert (compose | config) - internal <= explained
 

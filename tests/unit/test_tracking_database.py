@@ -178,7 +178,7 @@ def test_a_database_of_a_newer_mlflow_is_refused_and_not_touched(home: Path) -> 
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     before = file.read_bytes()
-    with pytest.raises(database.DatabaseError) as refused:
+    with pytest.raises(database.StoreError) as refused:
         prepare(home)
     assert "was made by an MLflow newer than 3." in str(refused.value)
     assert f"its revision is ffffffffffff, expected {HEAD}" in str(refused.value)
@@ -211,7 +211,7 @@ def lose(uri: str) -> None:
 def test_a_migration_that_fails_leaves_all_as_it_was(
     home: Path, old: tuple[Path, str], upgrade: Callable[[str], None], reason: str
 ) -> None:
-    with pytest.raises(database.DatabaseError) as failed:
+    with pytest.raises(database.StoreError) as failed:
         database.prepare(home / "mlflow.db", upgrade)
     assert reason in str(failed.value)
     assert "is as it was" in str(failed.value)
@@ -234,7 +234,7 @@ def test_a_file_that_is_no_database_of_mlflows_is_told(tmp_path: Path, sql: str 
     else:
         with closing(sqlite3.connect(file)) as connection:
             connection.execute(sql)
-    with pytest.raises(database.DatabaseError) as told:
+    with pytest.raises(database.StoreError) as told:
         prepare(tmp_path)
     assert said in str(told.value)
 
@@ -243,7 +243,7 @@ def test_a_directory_that_can_not_be_written_is_told_with_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write anywhere
-    with pytest.raises(database.DatabaseError) as told:
+    with pytest.raises(database.StoreError) as told:
         prepare(tmp_path)
     assert f"user {os.getuid()} can't write to {tmp_path}" in str(told.value)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Barrier
 
@@ -17,16 +18,24 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from stack.config import CHECKOUT
+from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.native_gateway import behind
+from tests.real_stores import running_postgres
 from tests.unit.tracking_servers import own_config, running, started
 
 CLIENTS = 64
 
 
-def test_none_of_64_clients_at_once_is_refused(tmp_path: Path) -> None:
-    config = own_config(tmp_path / "home")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_none_of_64_clients_at_once_is_refused(tmp_path: Path, database: str) -> None:
+    with running_postgres() if database == "postgresql" else nullcontext() as server:
+        check_64_clients(
+            own_config(tmp_path / "home", {"BACKEND_STORE_URI": server.uri()} if server else None)
+        )
+
+
+def check_64_clients(config: Config) -> None:
     all_are_there = Barrier(CLIENTS)
 
     def work(client: int) -> list[str]:
@@ -222,11 +231,11 @@ def test_a_name_that_mlflow_knows_or_that_is_not_its_own_is_passed_on(
     assert options.unknown(environ, listed) == []
 
 
-def test_no_option_that_the_stack_gives_as_an_argument_can_be_set() -> None:
+def test_no_option_that_the_stack_itself_gives_can_be_set() -> None:
     service = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["tracking"]
     given = [word[2:].partition("=")[0] for word in service["command"] if word.startswith("--")]
-    assert len(given) == 5
-    for name in given:
+    assert len(given) == 3
+    for name in (*given, "backend-store-uri", "artifacts-destination"):
         assert options.refused({f"MLFLOW_{name.replace('-', '_').upper()}": "it"})
 
 

@@ -76,6 +76,8 @@ def why_failed(uri: str, error: MlflowException) -> str:
         if _causes(cause, NewConnectionError, ConnectTimeoutError):
             return f"the tracking server {uri} did not answer: {_reason(cause)}; start it, then train again"
         # It has broken off the request, or has given answers of status 5xx, and no others.
+        if away := _away(uri, cause):
+            return f"the tracking server {uri} failed: {away}; then train again"
         return f"the tracking server {uri} failed: {_answer(cause) or _reason(cause)}; {_remedy()}"
     if _causes(error, RestException):
         return f"the tracking server {uri} refused a request: {said}"
@@ -98,6 +100,18 @@ def _reason(error: BaseException) -> str:
     inside = (getattr(error, "reason", None), *error.args)  # `reason` is of urllib3's MaxRetryError
     inner = next((part for part in inside if isinstance(part, BaseException)), None)
     return _reason(inner) if inner else " ".join(str(error).rpartition(": ")[2].split())
+
+
+def _away(uri: str, error: requests.RequestException) -> str:
+    """Ask what is wrong with the server's database or bucket, with the login of the request that failed."""
+    login = dict(error.request.headers) if error.request is not None else {}
+    headers = {"Authorization": login["Authorization"]} if "Authorization" in login else {}
+    certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+    try:
+        told = requests.get(f"{uri}/stores", timeout=15, verify=certificate, headers=headers).json()
+        return "; and ".join(reason for reason in told.values() if reason)
+    except (requests.RequestException, OSError, ValueError, AttributeError, TypeError):
+        return ""  # another server has no such page
 
 
 def _answer(error: requests.RequestException) -> str:

@@ -1,0 +1,145 @@
+"""A PostgreSQL database, before the server has it. Only where there is one, its packages are imported."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import database
+from database import StoreError
+
+_CORRECT = "correct BACKEND_STORE_URI"
+_PATIENCE = "5"  # seconds
+# By what libpq says: https://github.com/postgres/postgres/blob/master/src/interfaces/libpq/fe-connect.c
+_NO_ANSWER = (
+    *("Connection refused", "timeout expired", "No route to host", "Network is unreachable"),
+    *("closed the connection", "No such file or directory"),
+)
+_IMAGE = "/opt/pyfunc-stack"
+_BACK = "go back to the lock/ that made it, or set BACKEND_STORE_URI to another database"
+
+
+class Address:
+    """The address of a database, and what of it may be shown."""
+
+    def __init__(self, uri: str) -> None:
+        """Take it as SQLAlchemy does; StoreError if that can't read it."""
+        from sqlalchemy.engine import make_url
+
+        try:
+            if uri.partition("?")[0].count("@") > 1:  # what is behind the first would be taken for the host
+                raise ValueError
+            self.url = make_url(uri)
+            self.arguments, self.options = self.url.get_dialect()().create_connect_args(self.url)
+        except Exception:  # its text may show a part of a password
+            raise StoreError(
+                "BACKEND_STORE_URI can't be read; write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
+                " and in the password each character that is no letter or digit as % and its code, %40 for @"
+            ) from None
+        self.host = self.url.host or "localhost"
+        self.user = self.url.username or "that is the default"
+        self.database = self.url.database or self.user
+        self.server = f"the database server {self.host}:{self.url.port or 5432}"
+
+
+def revision(uri: str) -> str | None:
+    """Return the revision of MLflow's tables; None if there are none yet.
+
+    Raises:
+        StoreError: if MLflow can't use the database.
+
+    """
+    import psycopg2
+
+    address = Address(uri)
+    try:
+        connection = psycopg2.connect(*address.arguments, **{"connect_timeout": _PATIENCE, **address.options})
+    except (psycopg2.Error, ValueError) as error:
+        raise StoreError(why_refused(address, str(error))) from None
+    try:
+        with connection.cursor() as cursor:
+            return _revision(cursor, address)
+    except psycopg2.Error as error:
+        raise StoreError(f"{address.server} fails: {_first_line(error)}; repair it") from None
+    finally:
+        connection.close()
+
+
+def _revision(cursor: Any, address: Address) -> str | None:  # noqa: ANN401
+    # The second is false for a user's own tables in a schema that belongs to another.
+    cursor.execute(
+        "SELECT to_regclass('alembic_version')::text,"
+        " coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+    )
+    table, may_create = cursor.fetchone()
+    if not may_create:
+        raise StoreError(
+            f"{address.server} lets the user {address.user} make no tables in the database"
+            f" {address.database}; let its administrator run: ALTER DATABASE"
+            f' "{address.database}" OWNER TO "{address.user}"'
+        )
+    if table is None:
+        return None
+    cursor.execute("SELECT version_num FROM alembic_version")
+    row = cursor.fetchone()
+    return str(row[0]) if row else None
+
+
+def why_refused(address: Address, said: str) -> str:
+    """Say why there is no connection, by what libpq says of it."""
+    server, user = address.server, address.user
+    if "could not translate host name" in said:
+        return f"the host of the database, {address.host}, is not known; start it, or {_CORRECT}"
+    if any(words in said for words in _NO_ANSWER):
+        return f"{server} does not answer ({_cause(said)}); start it, or {_CORRECT}{_hint(address.host)}"
+    if "starting up" in said or "shutting down" in said or "recovery mode" in said:
+        return f"{server} is not ready ({_cause(said)}); wait, then run this again"
+    if "no password supplied" in said:
+        return f"{server} wants a password of the user {user}, and none is set; {_CORRECT}"
+    if "password authentication failed" in said or ('role "' in said and "does not exist" in said):
+        return f"{server} does not let in the user {user}: the name or the password is wrong; {_CORRECT}"
+    if 'database "' in said and "does not exist" in said:
+        return (
+            f"{server} has no database {address.database}; let its administrator run: CREATE DATABASE"
+            f' "{address.database}" OWNER "{user}", or {_CORRECT}'
+        )
+    if "pg_hba.conf" in said:
+        return (
+            f"{server} lets nobody in from here; let its administrator add that to pg_hba.conf, or {_CORRECT}"
+        )
+    secret = str(address.url.password or "\n")
+    return f"{server} can't be used: {_cause(said).replace(secret, '***')}; {_CORRECT}"
+
+
+def _cause(said: str) -> str:
+    """Return what matters of libpq's message: the end of its first line."""
+    return _first_line(said).rpartition("failed: ")[2].removeprefix("FATAL:").strip()
+
+
+def _first_line(said: object) -> str:
+    return str(said).strip().partition("\n")[0]
+
+
+def _hint(host: str) -> str:
+    is_here = host in ("localhost", "127.0.0.1", "::1") and Path(__file__).is_relative_to(_IMAGE)
+    return "; in a container, localhost is the container itself" if is_here else ""
+
+
+def migrate(uri: str, upgrade: Callable[[str], object]) -> None:
+    """Migrate a database that an older MLflow has made; ``upgrade`` does that to the one at a URI.
+
+    Raises:
+        StoreError: if a newer MLflow has made it, or if that fails.
+
+    """
+    found, address = revision(uri), Address(uri)
+    what = f"the database {address.database} of {address.server}"
+    if found is None or not database.is_older(found, what, _BACK):
+        return
+    mlflow = f"MLflow {version('mlflow')}"
+    print(f"tracking server: an older MLflow made {what}; migrating it to {mlflow}", flush=True)
+    try:
+        upgrade(uri)
+    except Exception as error:  # MLflow's, Alembic's, SQLAlchemy's
+        raise StoreError(f"{what} can't be migrated to {mlflow} ({_first_line(error)}); {_BACK}") from error
+    print("tracking server: the database is migrated", flush=True)
