@@ -10,11 +10,14 @@ from pathlib import Path
 from stack.compose_file import is_chosen
 from stack.errors import StackError
 
-DATABASE, ARTIFACTS, _ENDPOINT = "BACKEND_STORE_URI", "ARTIFACTS_DESTINATION", "S3_ENDPOINT_URL"
-SETTINGS = (DATABASE, ARTIFACTS, _ENDPOINT)
-# What logs in at S3 is set as AWS_NAME, and the tracking server reads S3_NAME, as in docker-compose.yml.
-# Without a bucket, it is for the user's own programs.
+DATABASE, ARTIFACTS = "BACKEND_STORE_URI", "ARTIFACTS_DESTINATION"
+SETTINGS = (DATABASE, ARTIFACTS)
+# Without a bucket, these are for the user's own programs. What logs in at S3 is set as AWS_NAME, and the
+# tracking server reads S3_NAME, as in docker-compose.yml.
+_ENDPOINT = "S3_ENDPOINT_URL"
 _LOGIN = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION")
+OF_BUCKET = (_ENDPOINT, *(f"S3_{name}" for name in _LOGIN))
+"""What tells the tracking server more of a bucket."""
 # The service that each file of compose/ brings, and the setting that names one elsewhere.
 _BROUGHT = {"postgres": DATABASE, "s3": ARTIFACTS}
 SERVICES = tuple(_BROUGHT)
@@ -63,17 +66,12 @@ def find_stores(values: Mapping[str, str], checkout: Path) -> Stores:
     services = tuple(name for name in _BROUGHT if is_chosen(overlay(name), values, checkout))
     settings = {name: values[name] for name in SETTINGS if name in values}
     for service in services:
-        if _BROUGHT[service] in settings or (service == "s3" and _ENDPOINT in settings):
-            named = _BROUGHT[service] if _BROUGHT[service] in settings else _ENDPOINT
+        if _BROUGHT[service] in settings:
             raise StackError(
-                f"{named} names a store elsewhere, and {overlay(service)} in COMPOSE_FILE brings one; remove"
-                " one of the two"
+                f"{_BROUGHT[service]} names a store elsewhere, and {overlay(service)} in COMPOSE_FILE brings"
+                " one; remove one of the two"
             )
-    if _ENDPOINT in settings and ARTIFACTS not in settings:
-        raise StackError(
-            f"{_ENDPOINT} says where S3 is, and {ARTIFACTS} names no bucket there; set that to"
-            f" s3://BUCKET/PREFIX, or remove {_ENDPOINT}"
-        )
     if ARTIFACTS in settings:
         settings |= {f"S3_{name}": values[f"AWS_{name}"] for name in _LOGIN if f"AWS_{name}" in values}
+        settings |= {name: values[name] for name in (_ENDPOINT,) if name in values}
     return Stores(settings, services)

@@ -64,13 +64,14 @@ def stores_away(config: Config) -> list[str]:
     import requests
 
     try:
-        told = requests.get(
+        answer = requests.get(
             f"{config.tracking_url}/stores",
             timeout=15,
             verify=verified_by(client),
             auth=login if any(login) else None,
-        ).json()
-        return [str(reason) for reason in told.values() if reason]
+        )
+        told = answer.json() if answer.status_code == 503 else {}
+        return [str(told[name]) for name in ("database", "artifacts") if told.get(name)]
     except (requests.RequestException, OSError, ValueError, AttributeError):
         return []  # it has none of them
 

@@ -62,10 +62,8 @@ def check(uri: str, endpoint: str) -> None:
         correct = "correct S3_ENDPOINT_URL" if endpoint else "set S3_ENDPOINT_URL, if it is another server"
         why = f"does not answer ({_cause(error)}); start it, or {correct}"
     except (exceptions.BotoCoreError, ValueError, OSError) as error:
-        why = (
-            f"can't be used: {_cause(error)}; correct ARTIFACTS_DESTINATION, S3_ENDPOINT_URL or"
-            " AWS_DEFAULT_REGION"
-        )
+        said = " ".join(str(error).split())
+        why = f"can't be used: {said}; correct ARTIFACTS_DESTINATION, S3_ENDPOINT_URL or AWS_DEFAULT_REGION"
     else:
         return
     raise StoreError(f"{server} {why}")

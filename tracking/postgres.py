@@ -13,7 +13,10 @@ _PATIENCE = "5"  # seconds
 # By what libpq says: https://github.com/postgres/postgres/blob/master/src/interfaces/libpq/fe-connect.c
 _NO_ANSWER = (
     *("Connection refused", "timeout expired", "No route to host", "Network is unreachable"),
-    *("closed the connection", "No such file or directory"),
+    "closed the connection",
+)
+_NOT_READY = (
+    *("starting up", "shutting down", "recovery mode", "too many clients", "remaining connection slots"),
 )
 _IMAGE = "/opt/pyfunc-stack"
 _BACK = "go back to the lock/ that made it, or set BACKEND_STORE_URI to another database"
@@ -90,9 +93,10 @@ def why_refused(address: Address, said: str) -> str:
     server, user = address.server, address.user
     if "could not translate host name" in said:
         return f"the host of the database, {address.host}, is not known; start it, or {_CORRECT}"
-    if any(words in said for words in _NO_ANSWER):
+    is_no_socket = "socket" in said and "No such file or directory" in said
+    if is_no_socket or any(words in said for words in _NO_ANSWER):
         return f"{server} does not answer ({_cause(said)}); start it, or {_CORRECT}{_hint(address.host)}"
-    if "starting up" in said or "shutting down" in said or "recovery mode" in said:
+    if any(words in said for words in _NOT_READY):
         return f"{server} is not ready ({_cause(said)}); wait, then run this again"
     if "no password supplied" in said:
         return f"{server} wants a password of the user {user}, and none is set; {_CORRECT}"

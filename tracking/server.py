@@ -105,6 +105,12 @@ def main() -> None:
             "tracking server: MLFLOW_SERVER_ENABLE_JOB_EXECUTION needs a server without a gateway, or one in"
             " Docker; remove it from tracking.env"
         )
+    elif used.has_bucket:
+        # Then MLflow would send its clients to S3, which they may not reach: see pass_artifacts_on.
+        sys.exit(
+            "tracking server: MLFLOW_SERVER_ENABLE_JOB_EXECUTION needs artifacts in a directory, and not in a"
+            " bucket; remove it from tracking.env"
+        )
     mlflow_internals.run_mlflow("server", *sys.argv[1:])
 
 

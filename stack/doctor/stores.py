@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from stack.config import CHECKOUT, Config
+from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config, read_env_file
 from stack.doctor.engine import Answer, ask
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.errors import StackError
@@ -36,7 +36,8 @@ def check_here(config: Config) -> Finding:
     except StackError as error:
         return fix(str(error))
     program = [sys.executable, str(CHECKOUT / "tracking" / "stores.py")]
-    environment = part_environment(os.environ, **stores_of(config))
+    files = CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE
+    environment = part_environment(os.environ, *files, **stores_of(config))
     try:
         done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
@@ -48,7 +49,8 @@ def check_in_docker(config: Config) -> Finding:
     """Whether the container of the tracking server can use them: that which runs, or else one like it."""
     what = "the stores, for containers"
     container = f"{config.project}-tracking-1"
-    if ask("container", "inspect", "--format={{.State.Running}}", container).output == "true":
+    state = "--format={{.State.Running}} {{.State.Restarting}}"
+    if ask("container", "inspect", state, container).output == "true false":
         return judge(what, ask("exec", container, "python", _PROGRAM, patience=_PATIENCE))
     if config.stores.services:
         return skip(f"{what}: the stack is not up")
@@ -66,7 +68,8 @@ def ask_command(config: Config) -> list[str]:
 
 def _in_container(config: Config) -> dict[str, str]:
     own = {"BACKEND_STORE_URI": "sqlite:////mlflow/mlflow.db", "ARTIFACTS_DESTINATION": "/mlflow/artifacts"}
-    return {**own, **config.stores.settings}
+    users = {name: value for name, value in read_env_file(TRACKING_ENV_FILE).items() if value is not None}
+    return {**users, **own, **config.stores.settings}
 
 
 def judge(what: str, answer: Answer) -> Finding:

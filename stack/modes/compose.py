@@ -308,9 +308,13 @@ def down(config: Config, *, volumes: bool) -> None:
 
 
 def _unchosen_stores(config: Config) -> list[str]:
-    """Return the containers of a database or S3 server that COMPOSE_FILE does not name any more."""
+    """Return the containers of a database or S3 server that no Compose file names any more."""
     unchosen = set(SERVICES) - set(config.stores.services)
-    return [found["Id"] for name in unchosen for found in service_containers(config, name)]
+    found = {name: service_containers(config, name) for name in unchosen}
+    if not any(found.values()):
+        return []
+    users = read_files(config)["services"]  # which may have such names, too
+    return [container["Id"] for name in unchosen.difference(users) for container in found[name]]
 
 
 def _is_there(config: Config) -> bool:

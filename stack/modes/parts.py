@@ -15,7 +15,7 @@ from stack.modes.model_servers import ModelServers, has_port, wait_until_healthy
 from stack.modes.native_gateway import Behind, behind
 from stack.modes.processes import Process, failure, part_environment
 from stack.modes.report import ended_text, told_by_tracking
-from stack.stores import ARTIFACTS, DATABASE
+from stack.stores import ARTIFACTS, DATABASE, OF_BUCKET
 
 # A process is stopped before the parts that it starts. "switch" is a deployment, whoever started it.
 SERVERS = (*model_servers.NAMES, "tracking")
@@ -201,7 +201,8 @@ class Parts:
 def stores_of(config: Config) -> dict[str, str]:
     """Return what tells the tracking server of its stores; by default, they lie in the state directory."""
     own = {DATABASE: f"sqlite:///{config.home / 'mlflow.db'}", ARTIFACTS: str(config.home / "artifacts")}
-    return {**own, **config.stores.settings}
+    # Whatever the shell has of these names is not for the server.
+    return {**own, **dict.fromkeys(OF_BUCKET, ""), **config.stores.settings}
 
 
 def _origin(host: str, port: int) -> str:

@@ -59,6 +59,7 @@ class Door:
     log: Path
     caddy: str
     environment: dict[str, str]
+    pid: int
 
     def add(self, name: str, role: str) -> str:
         """Let a user in, as ./scripts/user does; return what logs in."""
@@ -169,7 +170,7 @@ def running_gateway(directory: Path) -> Iterator[Door]:
             stdout=output,
             stderr=output,
         )
-    door = Door(gateway, tracking, serving, log, find_caddy(), environment)
+    door = Door(gateway, tracking, serving, log, find_caddy(), environment, process.pid)
     try:
         root = storage / "pki/authorities/local/root.crt"
         wait_until(lambda: None if root.exists() else "no certificate", timeout=30)

@@ -567,6 +567,14 @@ def test_an_alias_that_was_moved_by_hand_is_followed() -> None:
     assert_settled(world, "1")
 
 
+def test_what_another_registry_had_goes_on_if_the_first_version_of_this_one_is_wrong() -> None:
+    """As after a change of the stores: the model server serves, and no version was ever live."""
+    world = World({"candidate": "1"}, {"1": {}}, served="7", last_served="7", wrong=("1",))
+    with pytest.raises(StackError, match="failed the replay"):
+        run(world)
+    assert world.served == "7"
+
+
 def test_an_alias_that_was_moved_by_hand_to_a_wrong_version_is_put_back() -> None:
     world = served_world("3", "1", previous="1")
     world.tags["2"] = {}

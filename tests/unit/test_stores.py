@@ -23,6 +23,7 @@ from stack.config import CHECKOUT, load_config
 from stack.doctor.engine import Answer
 from stack.doctor.stores import ask_command, check_here, judge
 from stack.errors import StackError, TrackingError
+from stack.modes import compose
 from stack.modes.compose import service_names
 from stack.modes.parts import Parts
 from stack.stores import Stores, find_stores
@@ -70,24 +71,23 @@ def test_a_secret_is_in_no_text_of_the_settings(tmp_path: Path) -> None:
     ("values", "message"),
     [
         (
-            {"S3_ENDPOINT_URL": "http://s3"},
-            "S3_ENDPOINT_URL says where S3 is, and ARTIFACTS_DEST",
-        ),
-        (
             {"BACKEND_STORE_URI": POSTGRES, "COMPOSE_FILE": OVERLAYS},
             "BACKEND_STORE_URI names a store elsewhere, and compose/postgres.yml in COMPOSE_FILE brings one",
         ),
         ({**S3_SETTINGS, "COMPOSE_FILE": OVERLAYS}, "ARTIFACTS_DESTINATION names a store elsewhere"),
-        (
-            {"S3_ENDPOINT_URL": "http://s3", "COMPOSE_FILE": OVERLAYS},
-            "S3_ENDPOINT_URL names a store",
-        ),
     ],
 )
-def test_two_stores_of_a_kind_or_a_part_of_one_are_refused(values: dict[str, str], message: str) -> None:
+def test_two_stores_of_a_kind_are_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(StackError, match=message) as refused:
         find(**values)
     assert "secret" not in str(refused.value)
+
+
+def test_where_s3_is_counts_for_a_bucket_only() -> None:
+    other = {"S3_ENDPOINT_URL": "http://s3", "AWS_ACCESS_KEY_ID": "of my own programs"}
+    for chosen in ({}, {"COMPOSE_FILE": OVERLAYS}, {"BACKEND_STORE_URI": POSTGRES}):
+        assert not set(find(**other, **chosen).settings) & {"S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID"}
+    assert find(**other, ARTIFACTS_DESTINATION="s3://b").settings["S3_ENDPOINT_URL"] == "http://s3"
 
 
 def test_stores_and_a_tracking_server_elsewhere_are_refused(tmp_path: Path) -> None:
@@ -464,3 +464,12 @@ def test_parts_other_than_the_server_get_none_of_it(tmp_path: Path) -> None:
     config = own_config(tmp_path / "home", {"BACKEND_STORE_URI": POSTGRES, **S3_SETTINGS})
     environment = Parts(config).config.trainer_environment()
     assert "secret" not in " ".join(environment.values())
+
+
+@pytest.mark.parametrize(("named", "left"), [({}, ["postgres", "s3"]), ({"postgres": {}}, ["s3"])])
+def test_a_service_of_the_users_own_that_is_called_as_one_of_ours_is_not_left_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: dict[str, object], left: list[str]
+) -> None:
+    monkeypatch.setattr(compose, "service_containers", lambda _, name: [{"Id": name}])
+    monkeypatch.setattr(compose, "read_files", lambda _: {"services": named})
+    assert sorted(compose._unchosen_stores(load_config({}, tmp_path / "no.env"))) == left

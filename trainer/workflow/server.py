@@ -108,8 +108,9 @@ def _away(uri: str, error: requests.RequestException) -> str:
     headers = {"Authorization": login["Authorization"]} if "Authorization" in login else {}
     certificate = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
     try:
-        told = requests.get(f"{uri}/stores", timeout=15, verify=certificate, headers=headers).json()
-        return "; and ".join(reason for reason in told.values() if reason)
+        answer = requests.get(f"{uri}/stores", timeout=15, verify=certificate, headers=headers)
+        told = answer.json() if answer.status_code == 503 else {}
+        return "; and ".join(filter(None, (told.get("database"), told.get("artifacts"))))
     except (requests.RequestException, OSError, ValueError, AttributeError, TypeError):
         return ""  # another server has no such page
 
