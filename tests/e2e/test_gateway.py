@@ -451,6 +451,7 @@ def _refused(stack: Stack) -> str | None:
 
 
 def test_down_leaves_no_process_and_up_the_same_users(guarded: Stack, secrets: dict[str, str]) -> None:
+    guarded.up()  # it trains, if the last version was trained of other code
     champion = guarded.aliases()["champion"]
     guarded.down()
     if guarded.mode == "native":
