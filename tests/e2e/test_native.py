@@ -254,7 +254,9 @@ def test_a_fresh_clone_comes_up_with_one_command(home: Path, clone: Path, python
         assert stack.predictions() == CLASSES
         assert stack.aliases() == {"champion": "1"}
     if python_version(python) != python_version(sys.executable):  # that one runs the tests already
-        tested = stack.script("test", "tests/e2e/test_stack.py", "-k", "native and not diabetes and not servers")
+        tested = stack.script(
+            "test", "tests/e2e/test_stack.py", "-k", "native and not diabetes and not servers"
+        )
         assert f"Python {python_version(python)}" in tested.stdout
         assert re.search(r"=+ 1\d passed, \d+ deselected in ", tested.stdout)
 
