@@ -2,10 +2,9 @@
 
 import http.client
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from stack.config import Config
-from stack.wait import not_healthy
+from stack.wait import health_status, not_healthy
 
 BEHIND = "the stack that runs here was started with a gateway, and the settings choose none"
 _WITHIN, _ELSEWHERE_WITHIN = 120, 30
@@ -45,14 +44,10 @@ def is_gateway(config: Config) -> bool:
     """Whether a gateway answers where the stack's own tracking server is to answer: it wants HTTPS."""
     if config.gateway or config.elsewhere or config.container_url:
         return False
-    connection = http.client.HTTPConnection(urlsplit(config.own_tracking_url).netloc, timeout=5)
     try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.client.PERMANENT_REDIRECT
+        return health_status(config.own_tracking_url) == http.client.PERMANENT_REDIRECT
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()
 
 
 def stores_away(config: Config) -> list[str]:

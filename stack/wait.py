@@ -85,17 +85,27 @@ def wait_until(
         clock.sleep(interval)
 
 
-def not_healthy(url: str) -> str | None:
-    """Ask ``url``/health once; return None if it answers 200, else the reason.
+def health_status(url: str) -> int:
+    """Ask ``url``/health once; return the status.
 
     The connection is direct: local processes must not use a proxy that is set in the environment.
+
+    Raises:
+        OSError, http.client.HTTPException: if there is no answer.
+
     """
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
     try:
         connection.request("GET", "/health")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"{url}/health: {error}"
+        return connection.getresponse().status
     finally:
         connection.close()
+
+
+def not_healthy(url: str) -> str | None:
+    """Ask ``url``/health once; return None if it answers 200, else the reason."""
+    try:
+        status = health_status(url)
+    except (OSError, http.client.HTTPException) as error:
+        return f"{url}/health: {error}"
     return None if status == 200 else f"{url}/health: expected status 200, found {status}"

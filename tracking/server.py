@@ -1,8 +1,8 @@
 """Run `mlflow server` in one process: python server.py ARGUMENTS, which are those of `mlflow server`.
 
 All other options come from MLflow's own environment variables, which tracking/server.env and the user's
-tracking.env set, and from those that stores.py reads. Arguments, which all users of a
-machine see, hold no password.
+tracking.env set, and from those that stores.py reads. Arguments, which all users of a machine see, hold no
+password.
 
 The command itself starts uvicorn as a child, which imports all of MLflow a second time: 4 s more until it
 answers, and 200 MB for a parent that only waits. Here uvicorn runs where the command has checked the settings

@@ -1,6 +1,5 @@
 """The gateway: its certificates, its users, and whether anything is open beside it."""
 
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,7 @@ from pathlib import Path
 from stack.doctor.engine import ask
 from stack.doctor.finding import Finding, fix, ok, skip
 from stack.gateway import Gateway
-from stack.modes.door import shown_at
+from stack.modes.door import shake_hands, shown_at
 
 _SOON = timedelta(days=14)
 
@@ -53,11 +52,7 @@ def check_acme_certificate(gateway: Gateway, port: int) -> Finding:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whose it is, its clients check
     try:
-        with (
-            socket.create_connection(("localhost", port), timeout=5) as plain,
-            context.wrap_socket(plain, server_hostname=gateway.host),
-        ):
-            return ok(f"the gateway has a certificate for {gateway.host}, and renews it by itself")
+        shake_hands(port, gateway.host, context)
     except ssl.SSLError as error:
         return fix(
             f"the gateway has no certificate for {gateway.host} ({error.reason}): the authority must reach it"
@@ -65,6 +60,7 @@ def check_acme_certificate(gateway: Gateway, port: int) -> Finding:
         )
     except OSError as error:
         return skip(f"the certificate for {gateway.host}: the gateway does not answer ({error})")
+    return ok(f"the gateway has a certificate for {gateway.host}, and renews it by itself")
 
 
 def check_own_certificate(certificate: Path, key: Path, host: str, now: datetime) -> Finding:

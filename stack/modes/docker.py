@@ -399,13 +399,10 @@ class Docker:
                 f"{OVERLAY} and run ./scripts/up, or promote without --canary"
             )
 
-    @contextmanager
-    def split(self, percent: int) -> Iterator[Callable[[], bool]]:
+    def split(self, percent: int) -> AbstractContextManager[Callable[[], bool]]:
         """Let the gateway do that."""
         trial = next(iter(self._containers(trial_name(self.config))), None)
-        address = _address_of(trial) if trial else ""
-        with splitting(self.config, address, percent) as is_on:
-            yield is_on
+        return splitting(self.config, _address_of(trial) if trial else "", percent)
 
     def served_url(self) -> str:
         """Return where the container of `serving` answers."""

@@ -73,10 +73,19 @@ def shown_at(port: int, authority: Path) -> dict[str, Any]:
         OSError: if it shows none that the authority in that file vouches for; an SSLError is one, too.
 
     """
-    context = ssl.create_default_context(cafile=authority)
+    return shake_hands(port, "localhost", ssl.create_default_context(cafile=authority))
+
+
+def shake_hands(port: int, name: str, context: ssl.SSLContext) -> dict[str, Any]:
+    """Return the certificate that a port of this machine shows for a name, as getpeercert has it.
+
+    Raises:
+        OSError: if there is none that the context accepts; an SSLError is one, too.
+
+    """
     with (
         socket.create_connection(("localhost", port), timeout=5) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as connection,
+        context.wrap_socket(plain, server_hostname=name) as connection,
     ):
         return connection.getpeercert() or {}
 

@@ -322,8 +322,12 @@ def _put_back(registry: "Registry", mode: Mode, before: str | None, target: str,
     told = str(error)
     served = mode.served()
     # What was right goes on: since then, the stores were changed, so this registry does not know it.
-    is_own = served is not None and served.model_name == registry.model_name
-    if before is None and served is not None and is_own and mode.last_served() != served.version:
+    if (
+        before is None
+        and served is not None
+        and served.model_name == registry.model_name
+        and mode.last_served() != served.version
+    ):
         mode.stop_serving()
     if before is not None and before != target and not _is_served(registry, mode, before):
         print(f"serving version {before} again", flush=True)
