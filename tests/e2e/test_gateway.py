@@ -344,7 +344,9 @@ def worse(guarded: Stack) -> str:
     code.write_text(text.replace(PREDICT, WORSE + PREDICT))
     guarded.script("train")
     code.write_text(text)
-    return guarded.aliases()["candidate"]
+    version = guarded.aliases()["candidate"]
+    guarded.client.delete_registered_model_alias(guarded.model.name, "candidate")
+    return version
 
 
 @pytest.mark.parametrize(
@@ -361,6 +363,7 @@ def test_a_canary_that_is_worse_is_withdrawn(
     guarded: Stack, worse: str, value: float, why: str, statuses: set[int]
 ) -> None:
     champion = guarded.aliases()["champion"]
+    guarded.client.set_registered_model_alias(guarded.model.name, "candidate", worse)
     with clients(guarded, value) as seen:
         withdrawn = guarded.script("promote", worse, "--canary", "30", "--for", "5m", check=False)
         assert withdrawn.returncode == 1, withdrawn.stdout
