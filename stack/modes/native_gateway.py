@@ -29,7 +29,7 @@ _CADDY = Aside("Caddy", "gateway", "a few seconds; it fetches 18 MB", caddy_erro
 _OLDEST = (2, 11)
 _CADDYFILE = CHECKOUT / "gateway" / "Caddyfile"
 # From the state directory on: a socket's whole path might be too long.
-_ADMIN, _REFUSALS = (f"unix/gateway/caddy/{name}.sock" for name in ("admin", "refusals"))
+_ADMIN = "unix/gateway/caddy/admin.sock"
 _UP_WITHIN = 30  # seconds
 
 
@@ -130,7 +130,6 @@ def variables(config: Config, gateway: Gateway) -> dict[str, str]:
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": gateway.bind,
         "GATEWAY_ADMIN": _ADMIN,
-        "GATEWAY_REFUSALS": _REFUSALS,
         "GATEWAY_STORAGE": storage,
         "GATEWAY_USERS": str(gateway.users),
         "GATEWAY_SECRET": inner.secret,

@@ -144,7 +144,6 @@ def running_gateway(directory: Path) -> Iterator[Door]:
         "GATEWAY_HOST": gateway.host,
         "GATEWAY_BIND": "127.0.0.1",
         "GATEWAY_ADMIN": _ADMIN,
-        "GATEWAY_REFUSALS": "unix/refusals.sock",
         "GATEWAY_STORAGE": storage,
         "GATEWAY_USERS": gateway.users,
         "GATEWAY_SECRET": "between-us",
