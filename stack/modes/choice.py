@@ -42,6 +42,26 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     return Docker(config)
 
 
+def choose_mode_of_data(config: Config, named: str | None = None) -> str:
+    """Return the mode of the stack whose data are meant, which need not be up.
+
+    Raises:
+        StackError: if the data are not the stack's own, Docker can't be used, or the stack is another
+            checkout's.
+
+    """
+    if config.elsewhere:
+        raise StackError(
+            f"the data are those of the tracking server {config.elsewhere}; run this where that is at home"
+        )
+    mode = named or ("native" if Native(config).is_up else choose_new_mode())
+    if mode == "native":
+        check_home_owner(config.home)
+    else:
+        check_owner(config)
+    return mode
+
+
 def check_owner_of_running(config: Config) -> None:
     """Raise OwnerError if the stack that runs on this machine is another checkout's."""
     native = Native(config)
@@ -58,7 +78,7 @@ def check_own_data(config: Config) -> None:
         check_own_tracking(config)
 
 
-def choose_new_mode(named: str | None) -> str:
+def choose_new_mode(named: str | None = None) -> str:
     """Return in which mode a stack is to be brought up; without a name, native if there is no engine.
 
     An engine that is there and can't be used is not passed over: the stack may be in it already.

@@ -165,7 +165,7 @@ def hold(command: list[str]) -> tuple["subprocess.Popen[str] | None", str]:
     with suppress(BrokenPipeError):
         holder.stdin.write("held\n")
         holder.stdin.flush()
-    if holder.stdout.readline() == "held\n":
+    if any(line == "held\n" for line in holder.stdout):  # Compose tells what it builds before
         return holder, ""
     return None, holder.communicate()[1].strip()
 

@@ -1,0 +1,79 @@
+"""Programs of tracking/ that work on the stores: where they run, whether or not the stack is up."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
+from stack.errors import StackError
+from stack.modes.build_error import STARTING, docker_error
+from stack.modes.compose import compose_command, service_containers
+from stack.modes.docker_environment import base_image
+from stack.modes.engine import find_image, hold, run, run_shown
+from stack.modes.parts import stores_of
+from stack.modes.preflight import prepare_home
+from stack.modes.processes import part_environment
+
+_PROGRAMS = "/opt/pyfunc-stack/tracking"
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a program is started. What it gets and gives goes through its standard streams."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+@contextmanager
+def at_stores(config: Config, mode: str, name: str, *arguments: str) -> Iterator[Program]:
+    """Yield how a program of tracking/ is started that reaches the stores as the tracking server does.
+
+    With Docker, it runs in the container of the tracking server or, if that is not up, in one like it, which
+    is there meanwhile.
+
+    Raises:
+        StackError: if it can't be started.
+
+    """
+    if mode == "native":
+        prepare_home(config)
+        files = CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE
+        environment = part_environment(os.environ, *files, **stores_of(config))
+        yield Program([sys.executable, str(CHECKOUT / "tracking" / name), *arguments], environment)
+        return
+    with _container(config) as container:
+        # Not `docker run`: the engine would log what it writes, which may be a whole archive.
+        command = ["docker", "exec", "--interactive", container, "python", f"{_PROGRAMS}/{name}", *arguments]
+        yield Program(command, dict(os.environ))
+
+
+@contextmanager
+def _container(config: Config) -> Iterator[str]:
+    """Yield the name of a container that is as the tracking server's; it may be that."""
+    found = service_containers(config, "tracking")
+    if found and found[0]["State"]["Running"] and not found[0]["State"]["Restarting"]:
+        yield str(found[0]["Id"])
+        return
+    if find_image(base_image(config)) is None:
+        status, printed = run_shown(compose_command(config, "build", "tracking"))
+        if status != 0:
+            raise docker_error("Compose did not build the tracking server's image", printed, STARTING)
+    stopped = [it for it in config.stores.services if not _is_running(config, it)]
+    name = f"{config.project}-stores"
+    run(["docker", "rm", "--force", name])  # of a command that was killed with its engine
+    holder, error = hold(compose_command(config, "run", "--rm", "-T", f"--name={name}", "tracking", "cat"))
+    if holder is None:
+        raise StackError(f"Compose can't start a container of the tracking server: {error}")
+    try:
+        yield name
+    finally:
+        holder.communicate()
+        if stopped:
+            run(compose_command(config, "stop", *stopped))
+
+
+def _is_running(config: Config, service: str) -> bool:
+    return any(found["State"]["Running"] for found in service_containers(config, service))
