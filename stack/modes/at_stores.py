@@ -1,10 +1,9 @@
-"""Programs of tracking/ that work on the stores: where they run, whether or not the stack is up."""
+"""How programs of tracking/ that work on the stores are started, whether or not the stack is up."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
@@ -12,6 +11,7 @@ from stack.modes.build_error import STARTING, docker_error
 from stack.modes.compose import compose_command, service_containers
 from stack.modes.docker_environment import base_image
 from stack.modes.engine import find_image, hold, run, run_shown
+from stack.modes.mode import Program
 from stack.modes.parts import stores_of
 from stack.modes.preflight import prepare_home
 from stack.modes.processes import part_environment
@@ -19,31 +19,25 @@ from stack.modes.processes import part_environment
 _PROGRAMS = "/opt/pyfunc-stack/tracking"
 
 
-@dataclass(frozen=True)
-class Program:
-    """How a program is started. What it gets and gives goes through its standard streams."""
-
-    command: list[str]
-    environment: dict[str, str]
+@contextmanager
+def here(config: Config, name: str, *arguments: str) -> Iterator[Program]:
+    """Yield how the program is started as a process of this machine."""
+    prepare_home(config)
+    files = CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE
+    environment = part_environment(os.environ, *files, **stores_of(config))
+    yield Program([sys.executable, str(CHECKOUT / "tracking" / name), *arguments], environment)
 
 
 @contextmanager
-def at_stores(config: Config, mode: str, name: str, *arguments: str) -> Iterator[Program]:
-    """Yield how a program of tracking/ is started that reaches the stores as the tracking server does.
+def in_docker(config: Config, name: str, *arguments: str) -> Iterator[Program]:
+    """Yield how it is started in the container of the tracking server.
 
-    With Docker, it runs in the container of the tracking server or, if that is not up, in one like it, which
-    is there meanwhile.
+    If that is not up, in one like it, which is there meanwhile.
 
     Raises:
-        StackError: if it can't be started.
+        StackError: if there can be none.
 
     """
-    if mode == "native":
-        prepare_home(config)
-        files = CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE
-        environment = part_environment(os.environ, *files, **stores_of(config))
-        yield Program([sys.executable, str(CHECKOUT / "tracking" / name), *arguments], environment)
-        return
     with _container(config) as container:
         # Not `docker run`: the engine would log what it writes, which may be a whole archive.
         command = ["docker", "exec", "--interactive", container, "python", f"{_PROGRAMS}/{name}", *arguments]

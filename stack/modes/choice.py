@@ -42,7 +42,7 @@ def choose_mode(config: Config, named: str | None = None) -> Mode:
     return Docker(config)
 
 
-def choose_mode_of_data(config: Config, named: str | None = None) -> str:
+def choose_mode_of_data(config: Config, named: str | None = None) -> Mode:
     """Return the mode of the stack whose data are meant, which need not be up.
 
     Raises:
@@ -54,12 +54,12 @@ def choose_mode_of_data(config: Config, named: str | None = None) -> str:
         raise StackError(
             f"the data are those of the tracking server {config.elsewhere}; run this where that is at home"
         )
-    mode = named or ("native" if Native(config).is_up else choose_new_mode())
-    if mode == "native":
+    native = Native(config)
+    if (named is None and native.is_up) or choose_new_mode(named) == "native":
         check_home_owner(config.home)
-    else:
-        check_owner(config)
-    return mode
+        return native
+    check_owner(config)
+    return Docker(config)
 
 
 def check_owner_of_running(config: Config) -> None:

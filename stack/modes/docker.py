@@ -21,7 +21,7 @@ from stack.config import CHECKOUT, SERVER_SETTINGS, Config
 from stack.errors import StackError
 from stack.gateway import OVERLAY
 from stack.mlflow_internals import building_by
-from stack.modes import docker_environment, docker_spark
+from stack.modes import at_stores, docker_environment, docker_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.build_error import BAKING, docker_error
 from stack.modes.compose import (
@@ -49,7 +49,7 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import LOG_LINES, Check, Program, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -510,6 +510,10 @@ class Docker:
             return None
         started, own = (moment(found[0]["State"]["StartedAt"]) for found in (trainer, deploy))
         return "not started" if started < own - _STARTED_TOGETHER else None
+
+    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
+        """Yield how a program of tracking/ is started in a container that reaches the stores."""
+        return at_stores.in_docker(self.config, name, *arguments)
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""

@@ -80,6 +80,14 @@ class Scorer:
     kill: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Program:
+    """How a program is started. What it is given and gives goes through its standard streams."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
 class Mode(Protocol):
     """One of the two modes, for one stack and one registered model."""
 
@@ -218,6 +226,16 @@ class Mode(Protocol):
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs; an exception of ``on_wait`` ends the wait."""
+
+    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
+        """Yield how a program of tracking/ is started that reaches the stores as the tracking server does.
+
+        The stack need not be up.
+
+        Raises:
+            StackError: if it can't be started.
+
+        """
 
     def services(self) -> list[Service]:
         """Return all the parts of the stack."""

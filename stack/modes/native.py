@@ -19,10 +19,10 @@ from pathlib import Path
 from stack.cluster import Cluster
 from stack.config import Config
 from stack.errors import LockedError, StackError
-from stack.modes import model_servers, native_environment, native_gateway, native_spark
+from stack.modes import at_stores, model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import Check, Program, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
@@ -263,6 +263,10 @@ class Native:
         """Remove the environments that no baked version has."""
         files = self._models.parent.glob(f"*/*{_ENVIRONMENT}")
         native_environment.remove_unused(self.config.home, {file.read_text() for file in files})
+
+    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
+        """Yield how a program of tracking/ is started as a process."""
+        return at_stores.here(self.config, name, *arguments)
 
     def services(self) -> list[Service]:
         """Return the state of each part's process."""
