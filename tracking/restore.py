@@ -78,7 +78,7 @@ def _take_apart(
         raise StoreError(f"the archive ends too early or is damaged ({error}); run this again") from error
     if manifest is None or not file.exists():
         raise StoreError("the archive ends too early; run this again")
-    return manifest, {"artifacts": count, "bytes": size}
+    return manifest, {"artifact": count, "bytes": size}
 
 
 def _inside(name: str) -> str:
@@ -100,7 +100,7 @@ def main() -> None:
         used = stores.use(os.environ)
         used.check()
         if "--look" in sys.argv:
-            told = {"has_data": has_data(used)}
+            told: dict[str, Any] = {"has_data": has_data(used)}
         else:
             told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
     except StoreError as error:
