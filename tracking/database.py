@@ -19,7 +19,7 @@ from pathlib import Path
 _URI = "sqlite:///"
 _NAMES = re.compile(r"^(down_revision|revision)\b[^=\n]*=(.*)$", re.MULTILINE)
 # No migration removes rows of these.
-_LASTING = ("experiments", "runs", "registered_models", "model_versions")
+LASTING = ("experiments", "runs", "registered_models", "model_versions")
 _BACK = "go back to the lock/ that made it, or delete all runs and models: ./scripts/down --volumes"
 
 
@@ -47,10 +47,10 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
     for left in (new, Path(f"{new}-journal")):  # of a start that was killed
         left.unlink(missing_ok=True)
     try:
-        revision = _revision(file)
+        revision = revision_of(file)
         if revision is None:
             upgrade(f"{_URI}{new}")
-            _place(new, file)
+            place(new, file)
         elif is_older(revision, f"the database {file}", _BACK):
             _migrate(file, new, revision, upgrade)
     except StoreError:
@@ -90,7 +90,7 @@ def _check_access(file: Path) -> None:
             )
 
 
-def _revision(file: Path) -> str | None:
+def revision_of(file: Path) -> str | None:
     """Return the revision of a database; None if it is not there or empty.
 
     Not read-only, so that SQLite can undo what a killed server has not finished.
@@ -139,7 +139,7 @@ def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], obje
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")  # otherwise, a -wal would be left beside the new one
         connection.execute("VACUUM INTO ?", (str(new),))
-    _place(new, kept, like=file)
+    place(new, kept, like=file)
     try:
         shutil.copy(kept, new)
         upgrade(f"{_URI}{new}")
@@ -148,7 +148,7 @@ def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], obje
         kept.unlink()
         new.unlink(missing_ok=True)
         raise
-    _place(new, file)
+    place(new, file)
     print(f"tracking server: the database is migrated; the old one is kept as {kept}", flush=True)
 
 
@@ -157,7 +157,7 @@ def _check(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(new)) as connection:
         if (found := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             raise ValueError(found)
-    if (revision := _revision(new)) not in _heads(_known_revisions()):
+    if (revision := revision_of(new)) not in _heads(_known_revisions()):
         raise ValueError(f"its revision is {revision}")
     before, after = _rows(old), _rows(new)
     for table, rows in before.items():
@@ -170,12 +170,10 @@ def _rows(file: Path) -> dict[str, int]:
     with closing(sqlite3.connect(file)) as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         count = "SELECT count(*) FROM "
-        return {
-            table: connection.execute(count + table).fetchone()[0] for table in _LASTING if table in there
-        }
+        return {table: connection.execute(count + table).fetchone()[0] for table in LASTING if table in there}
 
 
-def _place(new: Path, target: Path, *, like: Path | None = None) -> None:
+def place(new: Path, target: Path, *, like: Path | None = None) -> None:
     """Put a complete file into its place in one step, with the permissions of another."""
     if like:
         shutil.copymode(like, new)

@@ -43,6 +43,7 @@ class Address:
         self.user = self.url.username or "that is the default"
         self.database = self.url.database or self.user
         self.server = f"the database server {self.host}:{self.url.port or 5432}"
+        self.name = f"the database {self.database} of {self.server}"
 
 
 def revision(uri: str) -> str | None:
