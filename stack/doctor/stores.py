@@ -68,6 +68,7 @@ def ask_command(config: Config) -> list[str]:
 
 def _in_container(config: Config) -> dict[str, str]:
     own = {"BACKEND_STORE_URI": "sqlite:////mlflow/mlflow.db", "ARTIFACTS_DESTINATION": "/mlflow/artifacts"}
+    own["STORE_DIRECTORY"] = "/mlflow"
     users = {name: value for name, value in read_env_file(TRACKING_ENV_FILE).items() if value is not None}
     return {**users, **own, **config.stores.settings}
 

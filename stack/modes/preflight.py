@@ -20,7 +20,7 @@ _LOOPBACK = "127.0.0.1"
 MARKER = ".pyfunc-stack"
 _DATABASE = ("mlflow.db", "mlflow.db-journal", "mlflow.db.new", "mlflow.db.new-journal")
 _OLD_DATABASES = "mlflow.db.old-*"  # kept by migrations
-_DATA = (*_DATABASE, "artifacts", "models", "logs", "run", "gateway", MARKER)
+_DATA = (*_DATABASE, ".stores.lock", "artifacts", "models", "logs", "run", "gateway", MARKER)
 # What may be there before the first `up`: of a gateway in Docker, and what `down --volumes` leaves.
 _BEFORE = {"gateway", "caddy", "environments", "spark"}
 

@@ -24,6 +24,7 @@ PARTS = {
         "stores",
         "postgres",
         "bucket",
+        "store_lock",
     },
     "trainer": {"trainer", "workflow", "custom_code", "iris_classifier", "train", "infer"},
     "serving": {"serving", "model_server", "scorer"},
