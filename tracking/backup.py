@@ -62,7 +62,7 @@ class _Archive:
         member.size, member.mtime, member.mode = size, int(time.time()), 0o600
         hashed = _Hashed(content)
         try:
-            self._tar.addfile(member, hashed)  # type: ignore[arg-type]
+            self._tar.addfile(member, hashed)
         except OSError as error:
             if str(error) != "unexpected end of data":
                 raise
