@@ -78,6 +78,16 @@ def add_odd_data(uri: str) -> None:
     client.set_registered_model_alias("other", "blue", "1")
 
 
+def differences(found: Any, expected: Any, place: str = "") -> list[str]:  # noqa: ANN401
+    """Name what differs in two such results, and how."""
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return [] if found == expected else [f"{place}: found {found!r}, expected {expected!r}"]
+    names = sorted({*found, *expected})
+    return [
+        told for name in names for told in differences(found.get(name), expected.get(name), f"{place}/{name}")
+    ]
+
+
 def _pages(page: Callable[[str | None], Any]) -> list[Any]:
     found, token = [], None
     while True:

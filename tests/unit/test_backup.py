@@ -242,7 +242,7 @@ def test_artifacts_that_somebody_put_elsewhere_are_named(tmp_path: Path) -> None
         tmp_path / "mlflow.db",
         """
         CREATE TABLE runs (artifact_uri);
-        INSERT INTO runs VALUES ('mlflow-artifacts:/1/a/artifacts'), ('s3://other/1/b'), (NULL), ('runs:/a/m');
+        INSERT INTO runs VALUES ('mlflow-artifacts:/1/a'), ('s3://other/1/b'), (NULL), ('runs:/a/m');
         CREATE TABLE model_versions (storage_location);
         INSERT INTO model_versions VALUES ('file:///home/me/m');
         """,
