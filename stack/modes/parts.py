@@ -200,7 +200,11 @@ class Parts:
 
 def stores_of(config: Config) -> dict[str, str]:
     """Return what tells the tracking server of its stores; by default, they lie in the state directory."""
-    own = {DATABASE: f"sqlite:///{config.home / 'mlflow.db'}", ARTIFACTS: str(config.home / "artifacts")}
+    own = {
+        DATABASE: f"sqlite:///{config.home / 'mlflow.db'}",
+        ARTIFACTS: str(config.home / "artifacts"),
+        "STACK_HOME": str(config.home),
+    }
     # Whatever the shell has of these names is not for the server.
     return {**own, **dict.fromkeys(OF_BUCKET, ""), **config.stores.settings}
 
