@@ -112,6 +112,7 @@ def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
         closing(sqlite3.connect(target, timeout=_PATIENCE, isolation_level=None, uri=True)) as connection,
         closing(_open(file)) as source,
     ):
+        wanted = _digests(source, tables)  # first, because then others wait
         connection.execute("PRAGMA foreign_keys=OFF")  # else, rows that are deleted take others with them
         connection.execute("ATTACH ? AS source", (_read_only(file),))
         connection.execute("BEGIN IMMEDIATE")
@@ -121,7 +122,7 @@ def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
             connection.execute(
                 f"INSERT INTO main.{quote(table)} ({names}) SELECT {names} FROM source.{quote(table)}"  # noqa: S608
             )
-        rows = _compared(_digests(source, tables), _digests(connection, tables))
+        rows = _compared(wanted, _digests(connection, tables))
         connection.execute("COMMIT")
         return rows
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,8 +18,8 @@ from pathlib import Path
 
 _URI = "sqlite:///"
 _NAMES = re.compile(r"^(down_revision|revision)\b[^=\n]*=(.*)$", re.MULTILINE)
-# No migration removes rows of these.
 LASTING = ("experiments", "runs", "registered_models", "model_versions")
+"""The tables of which no migration removes rows."""
 _BACK = "go back to the lock/ that made it, or delete all runs and models: ./scripts/down --volumes"
 
 
@@ -133,7 +133,7 @@ def _heads(known: dict[str, set[str]]) -> set[str]:
 
 def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], object]) -> None:
     """Keep a copy of the database, migrate another, and put that into its place."""
-    kept = Path(f"{file}.old-{datetime.now(UTC):%Y-%m-%d}-{revision}")
+    kept = kept_as(file, revision)
     mlflow = f"MLflow {version('mlflow')}"
     print(f"tracking server: an older MLflow made the database {file}; migrating it to {mlflow}", flush=True)
     with closing(sqlite3.connect(file)) as connection:
@@ -157,12 +157,21 @@ def _check(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(new)) as connection:
         if (found := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             raise ValueError(found)
-    if (revision := revision_of(new)) not in _heads(_known_revisions()):
+    check_migrated(revision_of(new), _rows(old), _rows(new))
+
+
+def check_migrated(revision: str | None, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Raise ValueError if this is not the newest revision, or if a table of LASTING has lost rows."""
+    if revision not in _heads(_known_revisions()):
         raise ValueError(f"its revision is {revision}")
-    before, after = _rows(old), _rows(new)
     for table, rows in before.items():
         if after.get(table, 0) < rows:
             raise ValueError(f"{table} has {after.get(table, 0)} rows, expected {rows}")
+
+
+def kept_as(file: Path, revision: str) -> Path:
+    """Return where a database of that revision is kept, beside the file where SQLite's lies."""
+    return Path(f"{file}.old-{datetime.now(UTC):%Y-%m-%d}-{revision}")
 
 
 def _rows(file: Path) -> dict[str, int]:
