@@ -156,7 +156,11 @@ def migrate(uri: str, home: Path) -> None:
             f" or {_BACK}"
         ) from error
     if kept:
-        print(f"tracking server: the database is migrated; the old one is kept as {kept}", flush=True)
+        print(
+            f"tracking server: the database is migrated; the old one is kept as {kept}; to go back, restore it"
+            " into an empty database, with the lock/ that made it",
+            flush=True,
+        )
 
 
 def _migrate(uri: str, home: Path) -> Path | None:

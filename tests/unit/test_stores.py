@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow_internals
 import postgres
 import pytest
 import requests
 import stores
 import yaml
-from alembic import command
 from database import StoreError
 from mlflow import MlflowClient
-from mlflow.store.db.utils import _get_alembic_config
 
 from stack.config import CHECKOUT, load_config
 from stack.doctor.engine import Answer
@@ -426,29 +423,6 @@ def test_the_server_passes_artifacts_on_and_tells_when_a_store_is_away(
             database_server.start()
         assert stores_away(config) == []
         assert client.get_run(run).info.run_id == run  # it goes on
-
-
-def test_an_older_mlflows_database_is_migrated_and_a_newer_ones_refused(
-    database_server: Postgres, capfd: pytest.CaptureFixture[str]
-) -> None:
-    database_server.sql("CREATE DATABASE old", "postgres")
-    uri = database_server.uri(database="old").replace("postgresql:", "postgresql+psycopg2:")
-    upgrade = mlflow_internals.upgrade_database
-    assert postgres.revision(uri) is None
-    postgres.migrate(uri, upgrade)  # which leaves it to MLflow's server
-    assert postgres.revision(uri) is None
-    upgrade(uri)
-    newest = postgres.revision(uri)
-    command.downgrade(_get_alembic_config(uri), "-1")
-    assert postgres.revision(uri) != newest
-    postgres.migrate(uri, upgrade)
-    assert postgres.revision(uri) == newest
-    assert "an older MLflow made the database old of the database server" in capfd.readouterr().out
-    database_server.sql("UPDATE alembic_version SET version_num = 'ffffffffffff'", "old")
-    with pytest.raises(
-        StoreError, match=r"was made by an MLflow newer than .* set BACKEND_STORE_URI to another"
-    ):
-        postgres.migrate(uri, upgrade)
 
 
 def test_a_deployment_that_fails_names_the_store_that_is_away() -> None:
