@@ -1,5 +1,6 @@
 """A real PostgreSQL and a real S3 server, from the packages of lock/dev.txt, for one test or one stack."""
 
+import json
 import os
 import shutil
 import signal
@@ -117,6 +118,8 @@ class S3:
     program: str
     key: str = "key-of-the-store"
     secret: str = "secret-of-the-store"  # noqa: S105
+    reader: str = "key-of-a-reader"
+    """The access key of one who may read and list; with the same secret."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -141,16 +144,22 @@ class S3:
         )
         ports |= {"s3.port": self.port, "s3.port.grpc": free[6], "s3.port.iceberg": 0, "s3.port.lance": 0}
         ports |= {"admin.port": free[7], "admin.port.grpc": free[8]}
-        login = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
+        users = {self.key: ["Admin"], self.reader: ["Read", "List"]}
+        identities = [
+            {"name": key, "credentials": [{"accessKey": key, "secretKey": self.secret}], "actions": actions}
+            for key, actions in users.items()
+        ]
+        (self.home / "users.json").write_text(json.dumps({"identities": identities}))
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(self.program, "mini", f"-dir={self.home / 'data'}", "-bucket=mlflow"),
                     *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-disableHttp", "-master.telemetry=false"),
                     *("-webdav=false", "-admin.ui=false", "-s3.autoCreateBucket=false"),
+                    f"-s3.config={self.home / 'users.json'}",
                     *(f"-{name}={port}" for name, port in ports.items()),
                 ],
-                env={**_without_aws(os.environ), **login, "HOME": str(self.home)},
+                env={**_without_aws(os.environ), "HOME": str(self.home)},
                 cwd=self.home,
                 stdout=log,
                 stderr=log,
