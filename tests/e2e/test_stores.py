@@ -1,5 +1,8 @@
 """PostgreSQL and S3 in both modes: what stays, what is shown, and what happens while one of them is away."""
 
+import hashlib
+import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,12 +12,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from stack.config import CHECKOUT
 from stack.wait import wait_until
 from tests.e2e.conftest import copy_checkout
 from tests.e2e.stacks import Stack, docker, new_stack, on_servers, removed, running
 from tests.real_stores import running_postgres, running_s3
+from tests.unit import tracking_servers
+from tests.unit.tracking_servers import own_config
 
 pytestmark = pytest.mark.thorough
 
@@ -284,6 +290,48 @@ def test_down_and_up_keep_what_the_servers_have(servers: Servers) -> None:
     stack.assert_settled(before[1])
 
 
+@pytest.fixture
+def cleared(tmp_path: Path) -> Iterator[Path]:
+    """Make a directory that is gone after the test: pytest keeps those of three runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def test_a_gigabyte_goes_up_and_down_through_the_server_in_bounded_memory(cleared: Path) -> None:
+    file, block = cleared / "large", 2**22
+    with file.open("wb") as large:
+        for _ in range(2**30 // block):
+            large.write(os.urandom(block))
+
+    def digest(path: Path) -> str:
+        with path.open("rb") as large:
+            return hashlib.file_digest(large, "sha256").hexdigest()
+
+    with running_s3(cleared / "s3") as s3:
+        config = own_config(cleared / "home", s3.settings())
+        with tracking_servers.running(config) as parts:
+            (server,) = parts.process("tracking").members()
+            client = MlflowClient(config.own_tracking_url)
+            peak_memory(server)
+            run = client.create_run("0").info.run_id
+            client.log_text(run, "small", "small")
+            before = peak_memory(server)
+            client.log_artifact(run, str(file))
+            up = peak_memory(server)
+            found = Path(client.download_artifacts(run, file.name, str(cleared / "home")))
+            down = peak_memory(server)
+            assert digest(found) == digest(file)
+    print(f"memory: {before:.0f} MB before, at most {up:.0f} in the upload, {down:.0f} in the download")
+    assert max(up, down) - before < 300
+
+
+def peak_memory(pid: int) -> float:
+    """Return the most that a process has held since this was last asked [MB]."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): the peak begins anew
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
 def test_a_wrong_address_ends_the_start_with_a_sentence(mode: str, home: Path) -> None:
     stack = new_stack(mode, home)
     uri = "postgresql://mlflow:wrong-secret@127.0.0.1:1/mlflow"
@@ -303,3 +351,13 @@ def mode(request: pytest.FixtureRequest) -> str:
     if request.param == "docker":
         request.getfixturevalue("docker")
     return str(request.param)
+
+
+@pytest.mark.usefixtures("docker")
+def test_down_with_volumes_deletes_the_data_of_a_store_that_is_not_chosen_any_more(home: Path) -> None:
+    stack = new_stack("docker", home)
+    only = f"label=com.docker.compose.project={stack.settings['COMPOSE_PROJECT_NAME']}"
+    on_servers(stack).compose("create", "postgres", "s3")
+    assert docker("volume", "ls", "--quiet", f"--filter={only}")
+    stack.down("--volumes")
+    assert docker("volume", "ls", "--quiet", f"--filter={only}") == ""
