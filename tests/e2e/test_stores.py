@@ -84,11 +84,16 @@ class Servers:
         reached.unlink(missing_ok=True)
         self.hold.touch()
         started = self.stack.start("env", f"PYTHONPATH={self.stack.checkout / 'trainer'}", *command)
-        wait_until(
-            lambda: None if reached.exists() else "it does not wait",
-            timeout=300,
-            alive=lambda: started.poll() is None,
-        )
+        try:
+            wait_until(
+                lambda: None if reached.exists() else "it does not wait",
+                timeout=300,
+                alive=lambda: started.poll() is None,
+            )
+        except BaseException:
+            self.hold.unlink()
+            started.kill()
+            raise
         return started
 
 
