@@ -47,7 +47,15 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.export", "stack.vendor", "stack.run", "stack.score", "stack.backup", "stack.users"),
+    (
+        "stack.doctor",
+        "stack.export",
+        "stack.vendor",
+        "stack.run",
+        "stack.score",
+        "stack.backup",
+        "stack.users",
+    ),
     ("stack.__main__",),
 )
 
