@@ -68,8 +68,8 @@ def load(file: Path, uri: str) -> dict[str, int]:
                 f"{file} has the revision {wanted} of MLflow's tables, and {name} has {found}; let the same"
                 " MLflow migrate both"
             )
-        tables, target = _tables_at(wanted), database.file_of(uri)
-        return _load_sqlite(file, target, tables) if target else _load_postgres(file, uri, tables)
+        target = database.file_of(uri)
+        return _load_sqlite(file, target) if target else _load_postgres(file, uri)
 
 
 def has_data(uri: str) -> bool:
@@ -83,13 +83,22 @@ def has_data(uri: str) -> bool:
         revision = _revision(uri)
         if revision is None:
             return False
-        found = [
-            f"EXISTS (SELECT 1 FROM {quote(table)} WHERE NOT ({_OWN_ROWS.get(table, 'false')}))"  # noqa: S608
-            for table in _tables_at(revision)
-            if table not in _OWN_TABLES
-        ]
+        file = database.file_of(uri)
+        if file:
+            with closing(_open(file)) as opened:
+                return bool(opened.execute(_has_rows(_tables(opened))).fetchone()[0])
         with _connected(uri) as connection:
-            return bool(connection.exec_driver_sql(f"SELECT {' OR '.join(found)}").scalar())
+            return bool(connection.exec_driver_sql(_has_rows(_tables_at(revision))).scalar())
+
+
+def _has_rows(tables: Tables) -> str:
+    """Return a query for whether one of these has rows that MLflow's server does not make by itself."""
+    found = (
+        f"EXISTS (SELECT 1 FROM {quote(table)} WHERE NOT ({_OWN_ROWS.get(table, 'false')}))"  # noqa: S608
+        for table in tables
+        if table not in _OWN_TABLES
+    )
+    return f"SELECT {' OR '.join(found)}"
 
 
 # SQLite
@@ -107,11 +116,13 @@ def _snapshot_sqlite(source: Path, file: Path) -> dict[str, int]:
         }
 
 
-def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
+def _load_sqlite(file: Path, target: Path) -> dict[str, int]:
     with (
         closing(sqlite3.connect(target, timeout=_PATIENCE, isolation_level=None, uri=True)) as connection,
         closing(_open(file)) as source,
     ):
+        own = _tables(connection)
+        tables = {table: columns for table, columns in _tables(source).items() if table in own}
         wanted = _digests(source, tables)  # first, because then others wait
         connection.execute("PRAGMA foreign_keys=OFF")  # else, rows that are deleted take others with them
         connection.execute("ATTACH ? AS source", (_read_only(file),))
@@ -204,11 +215,12 @@ def _snapshot_postgres(uri: str, file: Path) -> dict[str, int]:
         return _compared(read, _digests(copy, tables))
 
 
-def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
+def _load_postgres(file: Path, uri: str) -> dict[str, int]:
     import refusals
 
     name = _name(uri)
     with closing(_open(file)) as source, _connected(uri) as connection:
+        tables = _tables(source)
         ordered = _reflected(connection, tables)
         with closing(_open(file)) as checked:
             if found := refusals.find(checked, ordered):
