@@ -9,6 +9,7 @@ SQLAlchemy, psycopg2 and MLflow are imported only where they are needed.
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ Tables = Mapping[str, list[str]]
 """The columns of each table, but those that the database itself computes."""
 
 _PATIENCE = 60  # seconds, for the locks of others
+_IN_USE = ("55P03", "40P01")  # PostgreSQL's codes of a lock that it did not get in time, and of a deadlock
 _SHOWN = 300  # characters of an error
 _VERSION = "alembic_version"
 # What MLflow's server makes by itself.
@@ -68,8 +70,8 @@ def load(file: Path, uri: str) -> dict[str, int]:
                 f"{file} has the revision {wanted} of MLflow's tables, and {name} has {found}; let the same"
                 " MLflow migrate both"
             )
-        target = database.file_of(uri)
-        return _load_sqlite(file, target) if target else _load_postgres(file, uri)
+        tables, target = _tables_at(wanted), database.file_of(uri)
+        return _load_sqlite(file, target, tables) if target else _load_postgres(file, uri, tables)
 
 
 def has_data(uri: str) -> bool:
@@ -83,22 +85,13 @@ def has_data(uri: str) -> bool:
         revision = _revision(uri)
         if revision is None:
             return False
-        file = database.file_of(uri)
-        if file:
-            with closing(_open(file)) as opened:
-                return bool(opened.execute(_has_rows(_tables(opened))).fetchone()[0])
+        found = [
+            f"EXISTS (SELECT 1 FROM {quote(table)} WHERE NOT ({_OWN_ROWS.get(table, 'false')}))"  # noqa: S608
+            for table in _tables_at(revision)
+            if table not in _OWN_TABLES
+        ]
         with _connected(uri) as connection:
-            return bool(connection.exec_driver_sql(_has_rows(_tables_at(revision))).scalar())
-
-
-def _has_rows(tables: Tables) -> str:
-    """Return a query for whether one of these has rows that MLflow's server does not make by itself."""
-    found = (
-        f"EXISTS (SELECT 1 FROM {quote(table)} WHERE NOT ({_OWN_ROWS.get(table, 'false')}))"  # noqa: S608
-        for table in tables
-        if table not in _OWN_TABLES
-    )
-    return f"SELECT {' OR '.join(found)}"
+            return bool(connection.exec_driver_sql(f"SELECT {' OR '.join(found)}").scalar())
 
 
 # SQLite
@@ -116,13 +109,11 @@ def _snapshot_sqlite(source: Path, file: Path) -> dict[str, int]:
         }
 
 
-def _load_sqlite(file: Path, target: Path) -> dict[str, int]:
+def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
     with (
         closing(sqlite3.connect(target, timeout=_PATIENCE, isolation_level=None, uri=True)) as connection,
         closing(_open(file)) as source,
     ):
-        own = _tables(connection)
-        tables = {table: columns for table, columns in _tables(source).items() if table in own}
         wanted = _digests(source, tables)  # first, because then others wait
         connection.execute("PRAGMA foreign_keys=OFF")  # else, rows that are deleted take others with them
         connection.execute("ATTACH ? AS source", (_read_only(file),))
@@ -215,19 +206,18 @@ def _snapshot_postgres(uri: str, file: Path) -> dict[str, int]:
         return _compared(read, _digests(copy, tables))
 
 
-def _load_postgres(file: Path, uri: str) -> dict[str, int]:
+def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
     import refusals
 
     name = _name(uri)
     with closing(_open(file)) as source, _connected(uri) as connection:
-        tables = _tables(source)
         ordered = _reflected(connection, tables)
         with closing(_open(file)) as checked:
             if found := refusals.find(checked, ordered):
                 raise StoreError(
                     f"{name} would not take a row of {file}: {found}; correct that where it is from"
                 )
-        connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
+        _empty(connection, tables, name)
         driver, written = _driver(connection), {}
         for table in ordered:
             columns = tables[table.name]
@@ -238,6 +228,30 @@ def _load_postgres(file: Path, uri: str) -> dict[str, int]:
             written,
             {table: digest_of(postgres_rows(driver, table, columns)) for table, columns in tables.items()},
         )
+
+
+def _empty(connection: Any, tables: Tables, name: str) -> None:  # noqa: ANN401
+    """Delete all rows of these tables, which nobody else can use from then on.
+
+    Whoever uses some of them and waits for others would wait for this, and this for him. So this gives way.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    until = time.monotonic() + _PATIENCE
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '0.3s'")
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) not in _IN_USE:
+                raise
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{name} is in use all the time, and is as it was; stop what uses it, then run this again"
+                ) from None
+        else:
+            return
 
 
 def _reflected(connection: Any, tables: Tables) -> list[Any]:  # noqa: ANN401
