@@ -1,7 +1,11 @@
-"""A bucket of an S3 server, before the tracking server has it. boto3 is imported only where there is one."""
+"""A bucket of an S3 server. boto3 is imported only where there is one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import IO, Any
 
+from artifacts import File
 from database import StoreError
 
 _PATIENCE = 5  # seconds
@@ -22,51 +26,106 @@ _CAUSES = {
 }
 
 
-def check(uri: str, endpoint: str) -> None:
-    """List the first key of the bucket, as MLflow would; nothing is written.
+class Bucket:
+    """The part of a bucket that holds the artifacts. Each method raises StoreError if it can't be used."""
 
-    Raises:
-        StoreError: if MLflow can't use it.
+    def __init__(self, uri: str, endpoint: str, patience: int = 60) -> None:
+        """``uri`` is s3://BUCKET/PREFIX, and ``patience`` is in seconds. Nothing is asked yet."""
+        self._name, _, prefix = uri.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.rstrip('/')}/" if prefix else ""
+        self._endpoint = endpoint
+        with self._asking():
+            self._client = _client(endpoint, patience)
 
-    """
+    def check(self) -> None:
+        """List the first key, as MLflow would; nothing is written."""
+        with self._asking():
+            self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
+
+    def files(self) -> Iterator[File]:
+        """List all files."""
+        with self._asking():
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
+                for found in page.get("Contents", ()):
+                    if name := found["Key"].removeprefix(self._prefix).rstrip("/"):
+                        yield File(name, found["Size"], found["LastModified"].timestamp())
+
+    @contextmanager
+    def read(self, name: str) -> Iterator[tuple[IO[bytes], int] | None]:
+        """Open a file; yield it and its size, or None if it is not there any more."""
+        with self._asking():
+            try:
+                found = self._client.get_object(Bucket=self._name, Key=self._prefix + name)
+            except self._client.exceptions.NoSuchKey:
+                yield None
+                return
+            with closing(found["Body"]) as body:
+                yield body, found["ContentLength"]
+
+    def write(self, name: str, content: IO[bytes]) -> None:
+        """Write a file, in place of one that is there."""
+        from boto3.s3.transfer import TransferConfig
+
+        with self._asking():
+            one_at_a_time = TransferConfig(use_threads=False)  # ``content`` can be read by one only
+            self._client.upload_fileobj(content, self._name, self._prefix + name, Config=one_at_a_time)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        from botocore import exceptions
+
+        server = f"the S3 server {self._endpoint}" if self._endpoint else "Amazon S3"
+        try:
+            yield
+        except exceptions.ClientError as error:
+            said = error.response["Error"]
+            other = f"refuses the bucket {{bucket}} ({said['Code']}: {said.get('Message', '')}); repair that"
+            why = _CAUSES.get(said["Code"], other).replace("{bucket}", self._name)
+        except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
+            why = "wants credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        except exceptions.SSLError as error:
+            why = (
+                f"can't be asked by TLS ({_cause(error)}); set AWS_CA_BUNDLE to a file to check it by, or"
+                " correct S3_ENDPOINT_URL"
+            )
+        except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+            correct = (
+                "correct S3_ENDPOINT_URL"
+                if self._endpoint
+                else "set S3_ENDPOINT_URL, if it is another server"
+            )
+            why = f"does not answer ({_cause(error)}); start it, or {correct}"
+        except (exceptions.BotoCoreError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            why = (
+                f"can't be used: {reason}; correct ARTIFACTS_DESTINATION, S3_ENDPOINT_URL or"
+                " AWS_DEFAULT_REGION"
+            )
+        else:
+            return
+        raise StoreError(f"{server} {why}")
+
+
+def _client(endpoint: str, patience: int) -> Any:  # noqa: ANN401
     import boto3
-    from botocore import exceptions
     from botocore.config import Config
 
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    server = f"the S3 server {endpoint}" if endpoint else "Amazon S3"
     config = Config(
         connect_timeout=_PATIENCE,
-        read_timeout=_PATIENCE,
+        read_timeout=patience,
         retries={"total_max_attempts": 1},
         s3={"addressing_style": os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto")},
     )
     is_unchecked = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in ("true", "1")
-    try:
-        client = boto3.client(
-            "s3", endpoint_url=endpoint or None, config=config, verify=False if is_unchecked else None
-        )
-        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    except exceptions.ClientError as error:
-        said = error.response["Error"]
-        other = f"refuses the bucket {{bucket}} ({said['Code']}: {said.get('Message', '')}); repair that"
-        why = _CAUSES.get(said["Code"], other).replace("{bucket}", bucket)
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-        why = "wants credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    except exceptions.SSLError as error:
-        why = (
-            f"can't be asked by TLS ({_cause(error)}); set AWS_CA_BUNDLE to a file to check it by, or"
-            " correct S3_ENDPOINT_URL"
-        )
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
-        correct = "correct S3_ENDPOINT_URL" if endpoint else "set S3_ENDPOINT_URL, if it is another server"
-        why = f"does not answer ({_cause(error)}); start it, or {correct}"
-    except (exceptions.BotoCoreError, ValueError, OSError) as error:
-        said = " ".join(str(error).split())
-        why = f"can't be used: {said}; correct ARTIFACTS_DESTINATION, S3_ENDPOINT_URL or AWS_DEFAULT_REGION"
-    else:
-        return
-    raise StoreError(f"{server} {why}")
+    return boto3.client(
+        "s3", endpoint_url=endpoint or None, config=config, verify=False if is_unchecked else None
+    )
+
+
+def check(uri: str, endpoint: str) -> None:
+    """Ask the bucket once; StoreError if MLflow can't use it."""
+    Bucket(uri, endpoint, _PATIENCE).check()
 
 
 def _cause(error: BaseException) -> str:

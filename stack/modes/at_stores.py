@@ -11,7 +11,7 @@ from stack.modes.build_error import STARTING, docker_error
 from stack.modes.compose import compose_command, service_containers
 from stack.modes.docker_environment import base_image
 from stack.modes.engine import find_image, hold, run, run_shown
-from stack.modes.mode import Program
+from stack.modes.mode import AtStores, Program
 from stack.modes.parts import stores_of
 from stack.modes.preflight import prepare_home
 from stack.modes.processes import part_environment
@@ -20,17 +20,18 @@ _PROGRAMS = "/opt/pyfunc-stack/tracking"
 
 
 @contextmanager
-def here(config: Config, name: str, *arguments: str) -> Iterator[Program]:
-    """Yield how the program is started as a process of this machine."""
+def here(config: Config) -> Iterator[AtStores]:
+    """Yield how one is started as a process of this machine."""
     prepare_home(config)
     files = CHECKOUT / "tracking" / "server.env", TRACKING_ENV_FILE
     environment = part_environment(os.environ, *files, **stores_of(config))
-    yield Program([sys.executable, str(CHECKOUT / "tracking" / name), *arguments], environment)
+    programs = CHECKOUT / "tracking"
+    yield lambda name, *arguments: Program([sys.executable, str(programs / name), *arguments], environment)
 
 
 @contextmanager
-def in_docker(config: Config, name: str, *arguments: str) -> Iterator[Program]:
-    """Yield how it is started in the container of the tracking server.
+def in_docker(config: Config) -> Iterator[AtStores]:
+    """Yield how one is started in the container of the tracking server.
 
     If that is not up, in one like it, which is there meanwhile.
 
@@ -40,8 +41,9 @@ def in_docker(config: Config, name: str, *arguments: str) -> Iterator[Program]:
     """
     with _container(config) as container:
         # Not `docker run`: the engine would log what it writes, which may be a whole archive.
-        command = ["docker", "exec", "--interactive", container, "python", f"{_PROGRAMS}/{name}", *arguments]
-        yield Program(command, dict(os.environ))
+        command = ["docker", "exec", "--interactive", container, "python"]
+        environment = dict(os.environ)
+        yield lambda name, *arguments: Program([*command, f"{_PROGRAMS}/{name}", *arguments], environment)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, Check, Program, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import LOG_LINES, AtStores, Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -511,9 +511,9 @@ class Docker:
         started, own = (moment(found[0]["State"]["StartedAt"]) for found in (trainer, deploy))
         return "not started" if started < own - _STARTED_TOGETHER else None
 
-    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
-        """Yield how a program of tracking/ is started in a container that reaches the stores."""
-        return at_stores.in_docker(self.config, name, *arguments)
+    def at_stores(self) -> AbstractContextManager[AtStores]:
+        """Yield how programs of tracking/ are started in a container that reaches the stores."""
+        return at_stores.in_docker(self.config)
 
     def services(self) -> list[Service]:
         """Return the state of each service's container."""

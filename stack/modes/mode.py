@@ -88,6 +88,10 @@ class Program:
     environment: dict[str, str]
 
 
+AtStores = Callable[..., Program]
+"""Returns how a program of tracking/ is started, by its name and arguments."""
+
+
 class Mode(Protocol):
     """One of the two modes, for one stack and one registered model."""
 
@@ -227,13 +231,13 @@ class Mode(Protocol):
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs; an exception of ``on_wait`` ends the wait."""
 
-    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
-        """Yield how a program of tracking/ is started that reaches the stores as the tracking server does.
+    def at_stores(self) -> AbstractContextManager[AtStores]:
+        """Yield how programs of tracking/ are started that reach the stores as the tracking server does.
 
         The stack need not be up.
 
         Raises:
-            StackError: if it can't be started.
+            StackError: if none can be started.
 
         """
 

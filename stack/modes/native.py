@@ -22,7 +22,7 @@ from stack.errors import LockedError, StackError
 from stack.modes import at_stores, model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import Check, Program, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import AtStores, Check, ScoredPaths, Scorer, Served, Service, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
@@ -264,9 +264,9 @@ class Native:
         files = self._models.parent.glob(f"*/*{_ENVIRONMENT}")
         native_environment.remove_unused(self.config.home, {file.read_text() for file in files})
 
-    def at_stores(self, name: str, *arguments: str) -> AbstractContextManager[Program]:
-        """Yield how a program of tracking/ is started as a process."""
-        return at_stores.here(self.config, name, *arguments)
+    def at_stores(self) -> AbstractContextManager[AtStores]:
+        """Yield how programs of tracking/ are started as processes."""
+        return at_stores.here(self.config)
 
     def services(self) -> list[Service]:
         """Return the state of each part's process."""

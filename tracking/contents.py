@@ -1,0 +1,56 @@
+"""What a SQLite file with MLflow's tables holds. The tables may be those of an older MLflow."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+_COUNTED = {
+    "experiments": "experiments",
+    "runs": "runs",
+    "registered models": "registered_models",
+    "versions": "model_versions",
+}
+# Where a client finds the artifacts of a row, if the server does not pass them on.
+_PLACES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+_PASSED_ON = "mlflow-artifacts:"
+
+
+def revision(file: Path) -> str:
+    """Return the revision of its tables."""
+    with closing(sqlite3.connect(file)) as connection:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+def figures(file: Path) -> dict[str, int]:
+    """Return how much of each kind there is."""
+    with closing(sqlite3.connect(file)) as connection:
+        count = "SELECT count(*) FROM "
+        return {kind: connection.execute(count + table).fetchone()[0] for kind, table in _COUNTED.items()}
+
+
+def artifacts_elsewhere(file: Path) -> list[str]:
+    """Return where artifacts lie that the tracking server does not keep; somebody has chosen that place."""
+    found: set[str] = set()
+    with closing(sqlite3.connect(file)) as connection:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        for table, column in _PLACES:
+            if table in there:
+                rows = connection.execute(f"SELECT DISTINCT {column} FROM {table}")  # noqa: S608 - our names
+                found |= {str(place) for (place,) in rows if place and not place.startswith(_PASSED_ON)}
+    return sorted(found)
+
+
+def end_runs(file: Path, at: int) -> int:
+    """End the runs that were at work as KILLED, at so many ms since the epoch; return how many these were."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        ended: Any = connection.execute(
+            "UPDATE runs SET status = 'KILLED', end_time = max(start_time, ?)"
+            " WHERE status IN ('RUNNING', 'SCHEDULED')",
+            (at,),
+        )
+        return int(ended.rowcount)

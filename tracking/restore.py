@@ -1,0 +1,115 @@
+"""Put an archive of backup.py, which comes by the standard input, into the stores: python restore.py.
+
+The artifacts come first, and then, in one transaction, the database: killed before that, this has changed
+nothing that anybody sees, and can be run again. The tracking server may run meanwhile.
+
+The last line of the standard error is JSON: what was restored, or the `error`. With --replace, data that are
+there are replaced; with --look, nothing is restored, and the line says only whether there are any.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import artifacts
+import contents
+import copier
+import database
+import store_lock
+import stores
+from backup import ARTIFACTS, DATABASE, MANIFEST
+from database import StoreError
+
+_BLOCK = 1024 * 1024
+
+
+def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[str, Any]:
+    """Restore an archive; return what was restored.
+
+    Raises:
+        StoreError: if that can't be done; then the database is as it was.
+
+    """
+    with store_lock.changing(), tempfile.TemporaryDirectory() as scratch:
+        if not replace and has_data(used):
+            raise StoreError("there are data already")
+        file = Path(scratch, DATABASE)
+        manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
+        database.prepare(file, _upgrade)
+        at = datetime.fromisoformat(manifest["created"])
+        killed = contents.end_runs(file, int(at.timestamp() * 1000))
+        copier.load(file, used.database)
+        return {"figures": {**contents.figures(file), **figures}, "killed": killed}
+
+
+def has_data(used: stores.Stores) -> bool:
+    """Whether there are data to be lost; make the database ready for MLflow, if it is not."""
+    used.prepare(_upgrade)
+    return copier.has_data(used.database)
+
+
+def _take_apart(
+    archive: IO[bytes], file: Path, kept: artifacts.Artifacts
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Write the artifacts and the database file; return the manifest, and how many artifacts and bytes."""
+    manifest = None
+    count = size = 0
+    try:
+        with tarfile.open(fileobj=archive, mode="r|", bufsize=_BLOCK) as tar:
+            for member in tar:
+                content = tar.extractfile(member)
+                if content is None:
+                    continue
+                if member.name == DATABASE:
+                    with file.open("xb") as copied:
+                        shutil.copyfileobj(content, copied, _BLOCK)
+                elif member.name.startswith(ARTIFACTS):
+                    kept.write(_inside(member.name.removeprefix(ARTIFACTS)), content)
+                    count, size = count + 1, size + member.size
+                elif member.name == MANIFEST:
+                    manifest = json.load(content)
+    except tarfile.TarError as error:
+        raise StoreError(f"the archive ends too early or is damaged ({error}); run this again") from error
+    if manifest is None or not file.exists():
+        raise StoreError("the archive ends too early; run this again")
+    return manifest, {"artifacts": count, "bytes": size}
+
+
+def _inside(name: str) -> str:
+    """Return the name of an artifact; StoreError if it leads out of where these lie."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise StoreError(f"the archive is none of ./scripts/backup: it has an artifact {name}")
+    return name
+
+
+def _upgrade(uri: str) -> None:
+    import mlflow_internals
+
+    mlflow_internals.upgrade_database(uri)
+
+
+def main() -> None:
+    """Restore the archive, or look."""
+    try:
+        used = stores.use(os.environ)
+        used.check()
+        if "--look" in sys.argv:
+            told = {"has_data": has_data(used)}
+        else:
+            told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
+    except StoreError as error:
+        told = {"error": str(error)}
+    except OSError as error:  # the disk's
+        told = {"error": f"{error.filename or 'a file'} can't be written or read: {error.strerror}"}
+    print(json.dumps(told), file=sys.stderr)
+    sys.exit(1 if "error" in told else 0)
+
+
+if __name__ == "__main__":
+    main()
