@@ -47,7 +47,7 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
     for left in (new, Path(f"{new}-journal")):  # of a start that was killed
         left.unlink(missing_ok=True)
     try:
-        revision = _revision(file)
+        revision = revision_of(file)
         if revision is None:
             upgrade(f"{_URI}{new}")
             _place(new, file)
@@ -90,7 +90,7 @@ def _check_access(file: Path) -> None:
             )
 
 
-def _revision(file: Path) -> str | None:
+def revision_of(file: Path) -> str | None:
     """Return the revision of a database; None if it is not there or empty.
 
     Not read-only, so that SQLite can undo what a killed server has not finished.
@@ -157,7 +157,7 @@ def _check(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(new)) as connection:
         if (found := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             raise ValueError(found)
-    if (revision := _revision(new)) not in _heads(_known_revisions()):
+    if (revision := revision_of(new)) not in _heads(_known_revisions()):
         raise ValueError(f"its revision is {revision}")
     before, after = _rows(old), _rows(new)
     for table, rows in before.items():
