@@ -179,6 +179,35 @@ def _score(arguments: argparse.Namespace) -> None:
     )
 
 
+def _backup(arguments: argparse.Namespace) -> None:
+    """Write all that the tracking server keeps into one archive, also while the stack runs.
+
+    It holds the database, the artifacts, the lock, and what is set and served. It does not depend on where
+    the data lie, so ./scripts/restore can also move them: from SQLite to PostgreSQL, or to another machine.
+    """
+    from stack.backup import backup
+    from stack.config import load_config
+
+    backup(
+        load_config(asks_tracking=False),
+        arguments.mode,
+        arguments.file and arguments.started_in / arguments.file,
+    )
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    """Put an archive of ./scripts/backup into the stores of a stack that has no data, up or not.
+
+    The archive is checked first. Runs that were at work are ended as KILLED. The next ./scripts/up or
+    ./scripts/deploy bakes the champion and checks its answers. Killed half-way, it can be run again.
+    """
+    from stack.backup import restore
+    from stack.config import load_config
+
+    file = arguments.started_in / arguments.file
+    restore(load_config(asks_tracking=False), arguments.mode, file, replace=arguments.replace)
+
+
 def _user(arguments: argparse.Namespace) -> None:
     """Say who may log in at the gateway: add, list or remove users.
 
@@ -334,6 +363,17 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--role", choices=ROLES, default="predict", help=role)
     user.add_parser("list", help="show the users and their roles")
     user.add_parser("remove", help="let a user in no more").add_argument("name", metavar="NAME")
+    data = "Without one of these: that of the stack that runs here, or else that of the next ./scripts/up."
+    backed_up = verbs.add(_backup, mode=data)
+    target = "the archive, a tar file; default: a new one in backups/"
+    backed_up.add_argument("file", metavar="FILE", nargs="?", help=target)
+    restored = verbs.add(_restore, mode=data)
+    source = "an archive, or a database mlflow.db.old-... that a migration has kept"
+    restored.add_argument("file", metavar="FILE", help=source)
+    replace = "back up the data that are there, then replace them"
+    restored.add_argument("--replace", action="store_true", help=replace)
+    for verb in (backed_up, restored):
+        verb.add_argument("--started-in", metavar="DIR", type=Path, default=Path(), help=argparse.SUPPRESS)
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
     score = verbs.add(_score, mode=running)

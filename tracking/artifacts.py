@@ -43,7 +43,7 @@ class Directory:
     """Artifacts in a directory."""
 
     def __init__(self, root: str) -> None:
-        """It need not be there yet."""
+        """Take its path; it need not be there yet."""
         self._root = Path(root)
 
     def files(self, under: str = "") -> Iterator[File]:

@@ -4,7 +4,7 @@ The first line of the standard input is JSON: the texts that go into the archive
 archive, a tar file, goes to the standard output. The last line of the standard error is JSON: what is in it,
 or the `error`. When the standard input ends, this does, too.
 
-First comes the database, as a SQLite file, and then the artifacts. Whatever names an artifact is written after
+First comes the database, as a SQLite file, and then the artifacts: MLflow writes an artifact before it names
 it, so all that the database names is there. Last comes the manifest, with what is in the others.
 """
 
@@ -53,7 +53,7 @@ class _Archive:
     """A tar file, as it is written; ``files`` has the size and the digest of each."""
 
     def __init__(self, output: IO[bytes]) -> None:
-        self._tar = tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BLOCK)
+        self._tar = tarfile.open(fileobj=output, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_BLOCK)  # noqa: SIM115
         self.files: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, content: IO[bytes], size: int) -> None:
@@ -62,7 +62,7 @@ class _Archive:
         member.size, member.mtime, member.mode = size, int(time.time()), 0o600
         hashed = _Hashed(content)
         try:
-            self._tar.addfile(member, hashed)  # type: ignore[arg-type]
+            self._tar.addfile(member, hashed)
         except OSError as error:
             if str(error) != "unexpected end of data":
                 raise
@@ -113,7 +113,7 @@ def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> d
             "database": "PostgreSQL" if used.has_postgres else "SQLite",
             "artifacts": "S3" if used.has_bucket else "directory",
         },
-        "figures": {**figures, "artifacts": count, "bytes": size},
+        "figures": {**figures, "artifact": count, "bytes": size},
         "elsewhere": elsewhere,
         "rows": rows,
     }

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import IO, Any
 
 from artifacts import File
@@ -25,6 +26,17 @@ _CAUSES = {
     "PermanentRedirect": "has the bucket {bucket} in another region; set AWS_DEFAULT_REGION",
     "AuthorizationHeaderMalformed": "has the bucket {bucket} in another region; set AWS_DEFAULT_REGION",
 }
+
+
+@dataclass
+class _Stream:
+    """What can only be read, and no more: boto3 takes it for nothing else then."""
+
+    content: IO[bytes]
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes."""
+        return self.content.read(size)
 
 
 class Bucket:
@@ -70,7 +82,9 @@ class Bucket:
 
         with self._asking():
             one_at_a_time = TransferConfig(use_threads=False)  # ``content`` can be read by one only
-            self._client.upload_fileobj(content, self._name, self._prefix + name, Config=one_at_a_time)
+            self._client.upload_fileobj(
+                _Stream(content), self._name, self._prefix + name, Config=one_at_a_time
+            )
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, which may be gone already."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 _COUNTED = {
-    "experiments": "experiments",
-    "runs": "runs",
-    "registered models": "registered_models",
-    "versions": "model_versions",
+    "experiment": "experiments",
+    "run": "runs",
+    "registered model": "registered_models",
+    "version": "model_versions",
 }
 # Where a client finds the artifacts of a row, if the server does not pass them on.
 _PLACES = (
@@ -17,7 +17,8 @@ _PLACES = (
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-_PASSED_ON = "mlflow-artifacts:"
+# The server passes these on, or they name a run's or a model's.
+_OWN = ("mlflow-artifacts:", "runs:", "models:")
 
 
 def revision(file: Path) -> str:
@@ -41,7 +42,7 @@ def artifacts_elsewhere(file: Path) -> list[str]:
         for table, column in _PLACES:
             if table in there:
                 rows = connection.execute(f"SELECT DISTINCT {column} FROM {table}")  # noqa: S608 - our names
-                found |= {str(place) for (place,) in rows if place and not place.startswith(_PASSED_ON)}
+                found |= {str(place) for (place,) in rows if place and not place.startswith(_OWN)}
     return sorted(found)
 
 
@@ -49,7 +50,7 @@ def end_runs(file: Path, at: int) -> int:
     """End the runs that were at work as KILLED, at so many ms since the epoch; return how many these were."""
     with closing(sqlite3.connect(file)) as connection, connection:
         ended: Any = connection.execute(
-            "UPDATE runs SET status = 'KILLED', end_time = max(start_time, ?)"
+            "UPDATE runs SET status = 'KILLED', end_time = max(coalesce(start_time, 0), ?)"
             " WHERE status IN ('RUNNING', 'SCHEDULED')",
             (at,),
         )

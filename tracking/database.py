@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,8 +18,8 @@ from pathlib import Path
 
 _URI = "sqlite:///"
 _NAMES = re.compile(r"^(down_revision|revision)\b[^=\n]*=(.*)$", re.MULTILINE)
-# No migration removes rows of these.
-_LASTING = ("experiments", "runs", "registered_models", "model_versions")
+LASTING = ("experiments", "runs", "registered_models", "model_versions")
+"""The tables of which no migration removes rows."""
 _BACK = "go back to the lock/ that made it, or delete all runs and models: ./scripts/down --volumes"
 
 
@@ -50,7 +50,7 @@ def prepare(file: Path, upgrade: Callable[[str], object]) -> None:
         revision = revision_of(file)
         if revision is None:
             upgrade(f"{_URI}{new}")
-            _place(new, file)
+            place(new, file)
         elif is_older(revision, f"the database {file}", _BACK):
             _migrate(file, new, revision, upgrade)
     except StoreError:
@@ -133,13 +133,13 @@ def _heads(known: dict[str, set[str]]) -> set[str]:
 
 def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], object]) -> None:
     """Keep a copy of the database, migrate another, and put that into its place."""
-    kept = Path(f"{file}.old-{datetime.now(UTC):%Y-%m-%d}-{revision}")
+    kept = kept_as(file, revision)
     mlflow = f"MLflow {version('mlflow')}"
     print(f"tracking server: an older MLflow made the database {file}; migrating it to {mlflow}", flush=True)
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")  # otherwise, a -wal would be left beside the new one
         connection.execute("VACUUM INTO ?", (str(new),))
-    _place(new, kept, like=file)
+    place(new, kept, like=file)
     try:
         shutil.copy(kept, new)
         upgrade(f"{_URI}{new}")
@@ -148,7 +148,7 @@ def _migrate(file: Path, new: Path, revision: str, upgrade: Callable[[str], obje
         kept.unlink()
         new.unlink(missing_ok=True)
         raise
-    _place(new, file)
+    place(new, file)
     print(f"tracking server: the database is migrated; the old one is kept as {kept}", flush=True)
 
 
@@ -157,12 +157,21 @@ def _check(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(new)) as connection:
         if (found := connection.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             raise ValueError(found)
-    if (revision := revision_of(new)) not in _heads(_known_revisions()):
+    check_migrated(revision_of(new), _rows(old), _rows(new))
+
+
+def check_migrated(revision: str | None, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Raise ValueError if this is not the newest revision, or if a table of LASTING has lost rows."""
+    if revision not in _heads(_known_revisions()):
         raise ValueError(f"its revision is {revision}")
-    before, after = _rows(old), _rows(new)
     for table, rows in before.items():
         if after.get(table, 0) < rows:
             raise ValueError(f"{table} has {after.get(table, 0)} rows, expected {rows}")
+
+
+def kept_as(file: Path, revision: str) -> Path:
+    """Return where a database of that revision is kept, beside the file where SQLite's lies."""
+    return Path(f"{file}.old-{datetime.now(UTC):%Y-%m-%d}-{revision}")
 
 
 def _rows(file: Path) -> dict[str, int]:
@@ -170,12 +179,10 @@ def _rows(file: Path) -> dict[str, int]:
     with closing(sqlite3.connect(file)) as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         count = "SELECT count(*) FROM "
-        return {
-            table: connection.execute(count + table).fetchone()[0] for table in _LASTING if table in there
-        }
+        return {table: connection.execute(count + table).fetchone()[0] for table in LASTING if table in there}
 
 
-def _place(new: Path, target: Path, *, like: Path | None = None) -> None:
+def place(new: Path, target: Path, *, like: Path | None = None) -> None:
     """Put a complete file into its place in one step, with the permissions of another."""
     if like:
         shutil.copymode(like, new)

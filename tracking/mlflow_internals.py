@@ -8,13 +8,17 @@ Importing this takes seconds: it imports MLflow's server, though not yet its app
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import mlflow.environment_variables
 import mlflow.server
+import sqlalchemy
+from alembic import command
 from mlflow.cli import cli
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels import initial_models
 
 PRIVATE = (
     "mlflow.cli:cli",
@@ -22,6 +26,8 @@ PRIVATE = (
     "mlflow.server:fastapi_app",
     "mlflow.server.handlers:MultipartUploadMixin",
     "mlflow.server.handlers:MultipartDownloadMixin",
+    "mlflow.store.db.utils:_get_alembic_config",
+    "mlflow.store.tracking.dbmodels.initial_models:Base",
     "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore",
     "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._hard_delete_run",
     "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._hard_delete_logged_model",
@@ -50,6 +56,51 @@ def upgrade_database(uri: str) -> None:
 
     """
     cli(["db", "upgrade", uri], standalone_mode=False)
+
+
+class _OpenConnection:
+    """Stands for an engine where MLflow's migrations connect: each connection is the one that is open."""
+
+    def __init__(self, connection: sqlalchemy.Connection) -> None:
+        self.engine = self
+        self._connection = connection
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlalchemy.Connection]:
+        yield self._connection
+
+
+def migrate_within(connection: sqlalchemy.Connection, revision: str = "heads") -> None:
+    """Migrate a database in the transaction that is open on a connection; the caller commits.
+
+    Why: the public command `mlflow db upgrade` connects and commits by itself, so nothing can be checked
+    before that, and only to the newest revision. `_get_alembic_config` is what it gives to Alembic.
+
+    Raises:
+        Exception: whatever Alembic or SQLAlchemy raise.
+
+    """
+    config = _get_alembic_config("")
+    config.attributes["connection"] = _OpenConnection(connection)
+    command.upgrade(config, revision)
+
+
+def make_tables(uri: str, revision: str) -> None:
+    """Make the tables of an empty database as the MLflow of that revision made them.
+
+    Why: the public command `mlflow db upgrade` makes those of the newest only. Like it, this begins with the
+    tables of `initial_models.Base`, from before the first migration.
+
+    Raises:
+        Exception: whatever Alembic or SQLAlchemy raise.
+
+    """
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA synchronous=OFF")  # of no use before it is whole
+        initial_models.Base.metadata.create_all(connection)
+        migrate_within(connection, revision)
 
 
 # The distributions that MLflow itself consists of.

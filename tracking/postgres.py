@@ -1,6 +1,5 @@
 """A PostgreSQL database, before the server has it. Only where there is one, its packages are imported."""
 
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ _NOT_READY = (
     *("starting up", "shutting down", "recovery mode", "too many clients", "remaining connection slots"),
 )
 _IMAGE = "/opt/pyfunc-stack"
+_FILE = "mlflow.db"
+_LOCK = 0x6D6C666C6F77  # "mlflow": the number of what only one server may do at a time
 _BACK = "go back to the lock/ that made it, or set BACKEND_STORE_URI to another database"
 
 
@@ -43,6 +44,7 @@ class Address:
         self.user = self.url.username or "that is the default"
         self.database = self.url.database or self.user
         self.server = f"the database server {self.host}:{self.url.port or 5432}"
+        self.name = f"the database {self.database} of {self.server}"
 
 
 def revision(uri: str) -> str | None:
@@ -129,21 +131,74 @@ def _hint(host: str) -> str:
     return "; in a container, localhost is the container itself" if is_here else ""
 
 
-def migrate(uri: str, upgrade: Callable[[str], object]) -> None:
-    """Migrate a database that an older MLflow has made; ``upgrade`` does that to the one at a URI.
+def migrate(uri: str, home: Path) -> None:
+    """Migrate a database that an older MLflow has made, all in one transaction.
+
+    What it was is kept in a SQLite file in ``home``, as mlflow.db.old-DATE-REVISION.
 
     Raises:
-        StoreError: if a newer MLflow has made it, or if that fails.
+        StoreError: if a newer MLflow has made it, or if that fails; then the database is as it was.
 
     """
-    found, address = revision(uri), Address(uri)
-    what = f"the database {address.database} of {address.server}"
-    if found is None or not database.is_older(found, what, _BACK):
+    address, found = Address(uri), revision(uri)
+    if found is None or not database.is_older(found, address.name, _BACK):
         return
     mlflow = f"MLflow {version('mlflow')}"
-    print(f"tracking server: an older MLflow made {what}; migrating it to {mlflow}", flush=True)
+    print(f"tracking server: an older MLflow made {address.name}; migrating it to {mlflow}", flush=True)
     try:
-        upgrade(uri)
-    except Exception as error:  # MLflow's, Alembic's, SQLAlchemy's
-        raise StoreError(f"{what} can't be migrated to {mlflow} ({_first_line(error)}); {_BACK}") from error
-    print("tracking server: the database is migrated", flush=True)
+        kept = _migrate(uri, home)
+    except StoreError:
+        raise
+    except Exception as error:  # MLflow's, Alembic's, SQLAlchemy's, the disk's
+        reason = _first_line(getattr(error, "orig", None) or error)
+        raise StoreError(
+            f"{address.name} can't be migrated to {mlflow} ({reason}), and is as it was; correct that,"
+            f" or {_BACK}"
+        ) from error
+    if kept:
+        print(f"tracking server: the database is migrated; the old one is kept as {kept}", flush=True)
+
+
+def _migrate(uri: str, home: Path) -> Path | None:
+    """Return where the old database is kept; None if another server has migrated it meanwhile."""
+    import copier
+    import mlflow_internals
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        for setting in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {setting} = 0")  # a user's own may be too short
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")  # another server may be at it
+        found = _found(connection)
+        if not database.is_older(found, Address(uri).name, _BACK):
+            return None
+        new, kept = home / f"{_FILE}.new", database.kept_as(home / _FILE, found)
+        new.unlink(missing_ok=True)  # of a start that was killed
+        copier.snapshot(uri, new)
+        database.place(new, kept)
+        try:
+            before = _rows(connection)
+            mlflow_internals.migrate_within(connection)
+            database.check_migrated(_found(connection), before, _rows(connection))
+        except Exception:
+            kept.unlink()
+            raise
+    return kept
+
+
+def _found(connection: Any) -> str:  # noqa: ANN401
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+
+
+def _rows(connection: Any) -> dict[str, int]:  # noqa: ANN401
+    """Return the numbers of rows of the tables that no migration makes shorter."""
+    import sqlalchemy
+
+    there = sqlalchemy.inspect(connection).get_table_names()
+    count = "SELECT count(*) FROM "
+    return {
+        table: connection.exec_driver_sql(count + table).scalar()
+        for table in database.LASTING
+        if table in there
+    }

@@ -21,12 +21,14 @@ import artifacts
 import contents
 import copier
 import database
+import postgres
 import store_lock
 import stores
 from backup import ARTIFACTS, DATABASE, MANIFEST
 from database import StoreError
 
 _BLOCK = 1024 * 1024
+_NEWER = "restore it with the lock/ that is in it"
 
 
 def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[s
 
     """
     with store_lock.changing(), tempfile.TemporaryDirectory() as scratch:
-        if not replace and has_data(used):
+        if has_data(used) and not replace:
             raise StoreError("there are data already")
         file = Path(scratch, DATABASE)
         manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
@@ -51,6 +53,8 @@ def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[s
 def has_data(used: stores.Stores) -> bool:
     """Whether there are data to be lost; make the database ready for MLflow, if it is not."""
     used.prepare(_upgrade)
+    if used.has_postgres and postgres.revision(used.database) is None:
+        _upgrade(used.database)
     return copier.has_data(used.database)
 
 
@@ -69,6 +73,7 @@ def _take_apart(
                 if member.name == DATABASE:
                     with file.open("xb") as copied:
                         shutil.copyfileobj(content, copied, _BLOCK)
+                    database.is_older(contents.revision(file), "the archive", _NEWER)
                 elif member.name.startswith(ARTIFACTS):
                     kept.write(_inside(member.name.removeprefix(ARTIFACTS)), content)
                     count, size = count + 1, size + member.size
@@ -78,7 +83,7 @@ def _take_apart(
         raise StoreError(f"the archive ends too early or is damaged ({error}); run this again") from error
     if manifest is None or not file.exists():
         raise StoreError("the archive ends too early; run this again")
-    return manifest, {"artifacts": count, "bytes": size}
+    return manifest, {"artifact": count, "bytes": size}
 
 
 def _inside(name: str) -> str:
@@ -100,7 +105,7 @@ def main() -> None:
         used = stores.use(os.environ)
         used.check()
         if "--look" in sys.argv:
-            told = {"has_data": has_data(used)}
+            told: dict[str, Any] = {"has_data": has_data(used)}
         else:
             told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
     except StoreError as error:

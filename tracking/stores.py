@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import bucket
@@ -23,11 +24,15 @@ _LOGIN = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "DEFAULT_REGION
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the data are, as MLflow takes it; ``endpoint`` is where S3 is, if it is not Amazon's."""
+    """Where the data are, as MLflow takes it; ``endpoint`` is where S3 is, if it is not Amazon's.
+
+    ``home`` is the stack's own directory, where the data are by default.
+    """
 
     database: str
     artifacts: str
     endpoint: str = ""
+    home: Path = Path()
 
     @property
     def has_postgres(self) -> bool:
@@ -66,7 +71,7 @@ class Stores:
         return postgres.revision(self.database)
 
     def prepare(self, upgrade: Callable[[str], object]) -> None:
-        """Make or migrate the database; ``upgrade`` does either to the one at a URI.
+        """Make or migrate the database; ``upgrade`` does either to a SQLite file, at a URI.
 
         In PostgreSQL, MLflow's server itself makes one.
 
@@ -77,7 +82,7 @@ class Stores:
         if file := database.file_of(self.database):
             database.prepare(file, upgrade)
         elif self.has_postgres:
-            postgres.migrate(self.database, upgrade)
+            postgres.migrate(self.database, self.home)
 
 
 def _error_of(ask: Callable[[], object]) -> str | None:
@@ -102,7 +107,10 @@ def use(environ: MutableMapping[str, str]) -> Stores:
     if scheme in _POSTGRES:
         scheme = "postgresql+psycopg2"  # SQLAlchemy's own choice is another driver, which is not in the lock
     stores = Stores(
-        f"{scheme}://{rest}", environ["ARTIFACTS_DESTINATION"], environ.get("S3_ENDPOINT_URL", "")
+        f"{scheme}://{rest}",
+        environ["ARTIFACTS_DESTINATION"],
+        environ.get("S3_ENDPOINT_URL", ""),
+        Path(environ.get("STORE_DIRECTORY", "")),
     )
     _check(stores)
     environ["MLFLOW_BACKEND_STORE_URI"] = stores.database

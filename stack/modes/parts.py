@@ -200,9 +200,11 @@ class Parts:
 
 def stores_of(config: Config) -> dict[str, str]:
     """Return what tells the tracking server of its stores; by default, they lie in the state directory."""
-    home = config.home
-    own = {DATABASE: f"sqlite:///{home / 'mlflow.db'}", ARTIFACTS: str(home / "artifacts")}
-    own["STORE_DIRECTORY"] = str(home)
+    own = {
+        DATABASE: f"sqlite:///{config.home / 'mlflow.db'}",
+        ARTIFACTS: str(config.home / "artifacts"),
+        "STORE_DIRECTORY": str(config.home),
+    }
     # Whatever the shell has of these names is not for the server.
     return {**own, **dict.fromkeys(OF_BUCKET, ""), **config.stores.settings}
 

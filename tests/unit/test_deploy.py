@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from stack.config import load_config
 from stack.errors import StackError, TrackingError, UndecidedError, WithdrawnError
 from stack.modes.environment import Environment
-from stack.modes.mode import Check, Scorer, Served, Service, nothing
+from stack.modes.mode import AtStores, Check, Scorer, Served, Service, nothing
 from stack.release.canary import Canary
 from stack.release.client import Door
 from stack.release.deploy import deploy, rollback_target, serve_last
@@ -174,6 +174,9 @@ class FakeMode:
         assert environment is None
         self.world.done.append(f"bake {version}")
         self.world.change(lambda: self.world.images.update({version: f"image {version}"}))
+
+    def at_stores(self) -> AbstractContextManager[AtStores]:
+        raise AssertionError("a deployment leaves the stores to the tracking server")
 
     def check_split(self) -> None:
         raise AssertionError("whoever calls a deployment has checked that")
