@@ -207,7 +207,7 @@ def check_consistent(archive: Path, directory: Path) -> None:
     assert models
     assert [uri for uri in models if f"{uri}/MLmodel" not in names] == []
     of_versions = named(
-        "SELECT artifact_uri FROM runs JOIN model_versions ON run_id = run_uuid WHERE model_versions.name = 'iris'"
+        "SELECT artifact_uri FROM model_versions AS v JOIN runs ON run_id = run_uuid WHERE v.name = 'iris'"
     )
     assert of_versions
     assert [uri for uri in of_versions if f"{uri}/replay.json" not in names] == []
