@@ -50,7 +50,16 @@ FLOORS = (
     ),
     ("stack.modes",),
     ("stack.release",),
-    ("stack.doctor", "stack.export", "stack.vendor", "stack.run", "stack.score", "stack.users"),
+    (
+        "stack.backup",
+        "stack.doctor",
+        "stack.export",
+        "stack.garbage",
+        "stack.vendor",
+        "stack.run",
+        "stack.score",
+        "stack.users",
+    ),
     ("stack.__main__",),
 )
 
