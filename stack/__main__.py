@@ -382,7 +382,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--role", choices=ROLES, default="predict", help=role)
     user.add_parser("list", help="show the users and their roles")
     user.add_parser("remove", help="let a user in no more").add_argument("name", metavar="NAME")
-    data = "Without one of these: that of the stack that runs here, or else that of the next ./scripts/up."
+    data = "Without one of these: that of the stack that runs here, or else that in which there are data."
     backed_up = verbs.add(_backup, mode=data)
     target = "the archive, a tar file; default: a new one in backups/"
     backed_up.add_argument("file", metavar="FILE", nargs="?", help=target)

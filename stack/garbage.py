@@ -174,7 +174,8 @@ def _show(things: Sequence[Thing], days: int) -> None:
             age = f"{days:,} days ago or more" if days else "at any time"
             print(f"{heading.format(age=age)}: {len(of_kind):,} ({_size(_bytes(of_kind))})")
             for thing in of_kind:
-                print("    " + "  ".join(filter(None, (thing["id"], thing["name"], _size(thing["bytes"])))))
+                size = _size(thing["bytes"]) if thing["bytes"] else ""
+                print("    " + "  ".join(filter(None, (thing["id"], thing["name"], size))))
     if things:
         print(f"in all: {_in_words(things)}", flush=True)
 

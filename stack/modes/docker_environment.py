@@ -101,13 +101,13 @@ def prepare(config: Config, environment: Environment, base: Image, on_wait: Call
 def unused(config: Config, but: Collection[str] = ()) -> list[str]:
     """Name the environments on which no version of this project is baked, but for these images.
 
-    Those with Spark come before what they lie on; such an image need not be there.
+    And Spark's image on each, which need not be there.
     """
     if environments := _labels(environment_image(config, "*")):
         baked = _labels(f"{config.project}/*").items()
         used = {labels.get(_KEY) for name, labels in baked if name not in but}
         left = [name for name, labels in environments.items() if labels.get(_KEY) not in used]
-        return [it for name in left for it in (f"{spark_image(config)}:{name.rpartition(':')[2]}", name)]
+        return [it for name in left for it in (name, f"{spark_image(config)}:{name.rpartition(':')[2]}")]
     return []
 
 
