@@ -17,6 +17,7 @@ from stack.modes.choice import choose_mode, choose_mode_of_data
 from stack.modes.mode import AtStores, Mode, Program, Unneeded
 from stack.release.commands import open_registry
 from stack.release.deploy import unneeded_versions
+from stack.tracking import no_answer, remedy
 
 Thing = Mapping[str, Any]
 Registered = Mapping[str, Mapping[str, Sequence[str]]]
@@ -77,7 +78,7 @@ def _remove(mode: Mode, program: Program | None, things: Sequence[Thing], baked:
         for thing in _removed(program, things) if program and things else ():
             (staying if "stays" in thing else removed).append(thing)
     except StackError as error:
-        raise StackError(f"{error}; until then, {_in_words(removed)} were removed; run this again") from error
+        raise StackError(f"{error}; before that, {_in_words(removed)}, was removed") from error
     print(f"removed: {_in_words(removed)}")
     _show_staying(staying)
 
@@ -89,15 +90,19 @@ def _unneeded(mode: Mode, registered: Registered) -> list[Unneeded]:
         of, known = mode.of_model(model), registered.get(model, {})
         is_served = served is not None and served.model_name == model
         used = set(filter(None, (of.last_served(), served.version if served and is_served else None)))
-        needed = {version for version, aliases in known.items() if aliases} | used
+        named = (version for version, aliases in known.items() if aliases)
         gone = [version for version in of.baked_versions() if version not in {*known, *used}]
-        versions[model] = sorted({*unneeded_versions(of, needed), *gone}, key=int)
+        versions[model] = sorted({*unneeded_versions(of, {*named, *used, *gone}), *gone}, key=int)
     return mode.unneeded(versions)
 
 
 def _asked(mode: Mode) -> Registered:
     """Ask a tracking server elsewhere for the versions of the models that are baked."""
-    found = {}
+    config, found = mode.config, {}
+    if reason := no_answer(config):  # MLflow's client would try for minutes
+        raise StackError(
+            f"the tracking server does not answer: {reason}; {remedy(config)}, then run this again"
+        )
     for model in mode.baked_models():
         with open_registry(mode.of_model(model).config) as registry:
             found[model] = registry.registered()
