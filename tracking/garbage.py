@@ -114,7 +114,8 @@ class Garbage:
             record = next(records.deleted(kind, identity), None)
             if record is None:
                 return _GONE, None
-            stays = _why_it_stays(records, record, records.needed(), ())
+            needed = records.needed(identity.removeprefix("m-"))
+            stays = _why_it_stays(records, record, needed, ())
             if not stays:
                 self.rows.remove(session, kind, identity)
         return stays, record.place
@@ -122,33 +123,33 @@ class Garbage:
     def _without_owner(
         self, records: Records, found: Mapping[str, _Files], experiments: Collection[str]
     ) -> list[str]:
-        """Return those of the places ``found`` whose owner is not in the database, but for these experiments.
-
-        And that nobody has written to for so many days. What was written before this database began may
-        belong to another one.
-        """
+        """Return those of the places ``found`` whose owner is not there, or in one of these experiments."""
         places = {place.rpartition("/")[2]: place for place in found}
         for identity, experiment in records.owners():
             if experiment not in experiments:
                 places.pop(identity, None)
-        began, before = records.began(), self.now - max(self.days, 1) * _DAY
-        if began is None:
-            return []
-        return [
-            it for it in sorted(places.values()) if found[it].oldest >= began and found[it].newest <= before
-        ]
+        began = records.began()
+        return [place for place in sorted(places.values()) if self._is_old(found[place], began)]
+
+    def _is_old(self, files: _Files, began: float | None) -> bool:
+        """Whether nobody has written to these files without an owner for so many days, or at least for one.
+
+        Those that were written before this database began may belong to another one.
+        """
+        is_old = files.newest <= self.now - max(self.days, 1) * _DAY
+        return is_old and began is not None and files.oldest >= began
 
     def _why_artifacts_stay(self, place: str) -> str:
         if not _OWNED.fullmatch(f"{place}/artifacts/any"):
             return "it is not the directory of a run, a model or a trace"
-        files = _Files()
+        files, owner, identity = _Files(), place.rpartition("/")[2], ID.findall(place)[0]
         for file in self.kept.files(f"{place}/artifacts/"):
             files.add(file)
         with self.rows.session() as session:
             records = self._records(session)
-            if not self._without_owner(records, {place: files}, ()):
+            if any(records.owners(owner)) or not self._is_old(files, records.began()):
                 return _GONE
-            by = records.needed().get(ID.findall(place)[0])
+            by = records.needed(identity).get(identity)
         return f"{by} needs it" if by else ""
 
 

@@ -57,15 +57,19 @@ _KINDS = {
     ),
 }
 KINDS = tuple(_KINDS)
+# All that may have artifacts, and one of it.
 _OWNERS = (
-    "SELECT run_uuid, experiment_id FROM runs",
-    "SELECT model_id, experiment_id FROM logged_models",
-    "SELECT request_id, experiment_id FROM trace_info",
+    ("SELECT run_uuid, experiment_id FROM runs", " WHERE run_uuid = :id"),
+    ("SELECT model_id, experiment_id FROM logged_models", " WHERE model_id = :id"),
+    ("SELECT request_id, experiment_id FROM trace_info", " WHERE request_id = :id"),
 )
 _VERSIONS = (
     "SELECT name, version, run_id, source, storage_location FROM model_versions"
-    " WHERE current_stage IS NULL OR current_stage <> 'Deleted_Internal'"
+    " WHERE (current_stage IS NULL OR current_stage <> 'Deleted_Internal')"
 )
+_NAMING = " AND (run_id = :id OR source LIKE :inside OR storage_location LIKE :inside)"
+_MODELS = "SELECT model_id, source_run_id FROM logged_models WHERE source_run_id IS NOT NULL"
+_MODELS_OF = " AND source_run_id = :id"
 
 
 @dataclass(frozen=True)
@@ -122,28 +126,36 @@ class Records:
             for (identity,) in self._ask(_KINDS[kind].inside, id=int(experiment)):
                 yield kind, identity
 
-    def owners(self) -> Iterator[tuple[str, str]]:
-        """Yield the id of each run, model and trace, and the experiment that it is in."""
-        for query in _OWNERS:
-            for identity, experiment in self._ask(query):
-                yield identity, str(experiment)
+    def owners(self, identity: str | None = None) -> Iterator[tuple[str, str]]:
+        """Yield the id of each run, model and trace, or of that one, and the experiment that it is in."""
+        for every, one in _OWNERS:
+            for found, experiment in self._ask(every + one, id=identity) if identity else self._ask(every):
+                yield found, str(experiment)
 
     def began(self) -> float | None:
         """Return when the first experiment was made, in seconds since the epoch; None if nobody knows."""
         ((first,),) = self._ask("SELECT min(creation_time) FROM experiments")
         return None if first is None else first / 1000
 
-    def needed(self) -> dict[str, str]:
+    def needed(self, identity: str | None = None) -> dict[str, str]:
         """Return the ids of all that registered versions need, without letters, each with such a version.
 
-        A version names its run and where its files are; a copy has the place of what it is a copy of.
+        A version names its run and where its files are; a copy has the place of what it is a copy of. If only
+        one id is asked for, the others need not be there.
         """
+        if identity is None:
+            models, versions = self._ask(_MODELS), self._ask(_VERSIONS)
+        else:
+            models = self._ask(_MODELS + _MODELS_OF, id=identity)
+            ids = {identity, *(model.removeprefix("m-") for model, _ in models)}
+            asked = [self._ask(_VERSIONS + _NAMING, id=it, inside=f"%{it}%") for it in ids]
+            versions = [version for found in asked for version in found]
         needed: dict[str, str] = {}
-        for name, version, *places in self._ask(_VERSIONS):
-            for identity in ID.findall(" ".join(filter(None, places))):
-                needed.setdefault(identity, f"version {version} of {name}")
-        for model, run in self._ask("SELECT model_id, source_run_id FROM logged_models"):
-            if run and (by := needed.get(model.removeprefix("m-"))):
+        for name, version, *places in versions:
+            for found in ID.findall(" ".join(filter(None, places))):
+                needed.setdefault(found, f"version {version} of {name}")
+        for model, run in models:
+            if by := needed.get(model.removeprefix("m-")):
                 needed.setdefault(run, by)
         return needed
 
