@@ -4,6 +4,7 @@ tracking/backup.py writes the archive, a tar file, and tracking/restore.py reads
 the stores are. Here it is put into its place, and checked.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -82,7 +83,11 @@ def _placed(file: Path) -> Iterator[IO[bytes]]:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StackError(f"can't write {file}: {error.strerror}; name another file, or make room") from error
+        raise StackError(f"can't write {file}: {error.strerror}; name another file") from error
+    except StackError as error:
+        if os.strerror(errno.ENOSPC).lower() in str(error).lower():
+            raise StackError(f"there is no room for {file}; make room, or name another file") from error
+        raise
 
 
 def _texts(mode: Mode) -> dict[str, str]:

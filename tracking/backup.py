@@ -140,7 +140,7 @@ def main() -> None:
     except StoreError as error:
         told = {"error": str(error)}
     except OSError as error:  # the disk's
-        told = {"error": f"{error.filename or 'the archive'} can't be written or read: {error.strerror}"}
+        told = {"error": f"{error.filename or 'the archive'} can't be read or written: {error.strerror}"}
     print(json.dumps(told), file=sys.stderr)
     sys.exit(1 if "error" in told else 0)
 

@@ -1,8 +1,9 @@
 """A bucket of an S3 server. boto3 is imported only where there is one."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -18,8 +19,8 @@ _CAUSES = {
     "404": "has no bucket {bucket}; make it there, or correct ARTIFACTS_DESTINATION",
     "InvalidAccessKeyId": f"does not know the access key; {_KEYS}",
     "SignatureDoesNotMatch": f"refuses the credentials: the secret is not that of the access key; {_KEYS}",
-    "AccessDenied": "does not let these credentials use the bucket {bucket}; allow them to list, read, write"
-    f" and delete there, or {_KEYS}",
+    "AccessDenied": "does not let these credentials {act} the bucket {bucket}; allow them to list, read,"
+    f" write and delete there, or {_KEYS}",
     "403": f"refuses the credentials for the bucket {{bucket}}; {_KEYS}",
     "ExpiredToken": "refuses the credentials: AWS_SESSION_TOKEN has expired; set a new one",
     "InvalidToken": "refuses the credentials: AWS_SESSION_TOKEN is wrong; set a new one",
@@ -51,13 +52,21 @@ class Bucket:
             self._client = _client(endpoint, patience)
 
     def check(self) -> None:
-        """List the first key, as MLflow would; nothing is written."""
-        with self._asking():
+        """List the first key, and begin a write, as MLflow would; it is given up, so nothing stays.
+
+        An object, even if it were deleted, would stay in a bucket with versions, and some may not delete.
+        """
+        with self._asking("list"):
             self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
+        with self._asking("write to"):
+            key = {"Bucket": self._name, "Key": f"{self._prefix}write-check"}
+            begun = self._client.create_multipart_upload(**key, **_written_with())
+            with suppress(self._client.exceptions.ClientError):
+                self._client.abort_multipart_upload(**key, UploadId=begun["UploadId"])
 
     def files(self, under: str = "") -> Iterator[File]:
         """List all files or, if named, those of one directory, whose name ends with a slash."""
-        with self._asking():
+        with self._asking("list"):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._name, Prefix=self._prefix + under):
                 for found in page.get("Contents", ()):
@@ -67,7 +76,7 @@ class Bucket:
     @contextmanager
     def read(self, name: str) -> Iterator[tuple[IO[bytes], int] | None]:
         """Open a file; yield it and its size, or None if it is not there any more."""
-        with self._asking():
+        with self._asking("read"):
             try:
                 found = self._client.get_object(Bucket=self._name, Key=self._prefix + name)
             except self._client.exceptions.NoSuchKey:
@@ -80,23 +89,28 @@ class Bucket:
         """Write a file, in place of one that is there."""
         from boto3.s3.transfer import TransferConfig
 
-        with self._asking():
+        with self._asking("write to"):
             one_at_a_time = TransferConfig(use_threads=False)  # ``content`` can be read by one only
             self._client.upload_fileobj(
-                _Stream(content), self._name, self._prefix + name, Config=one_at_a_time
+                _Stream(content),
+                self._name,
+                self._prefix + name,
+                Config=one_at_a_time,
+                ExtraArgs=_written_with(),
             )
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, which may be gone already."""
         for start in range(0, len(names), _AT_ONCE):
             keys = [{"Key": self._prefix + name} for name in names[start : start + _AT_ONCE]]
-            with self._asking():
+            with self._asking("delete from"):
                 done = self._client.delete_objects(Bucket=self._name, Delete={"Objects": keys, "Quiet": True})
                 for error in done.get("Errors", ()):
                     raise self._client.exceptions.ClientError({"Error": error}, "DeleteObjects")
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self, act: str = "use") -> Iterator[None]:
+        """Say what is wrong if what is asked fails; ``act`` is what is done to the bucket."""
         from botocore import exceptions
 
         server = f"the S3 server {self._endpoint}" if self._endpoint else "Amazon S3"
@@ -105,7 +119,7 @@ class Bucket:
         except exceptions.ClientError as error:
             said = error.response["Error"]
             other = f"refuses the bucket {{bucket}} ({said['Code']}: {said.get('Message', '')}); repair that"
-            why = _CAUSES.get(said["Code"], other).replace("{bucket}", self._name)
+            why = _CAUSES.get(said["Code"], other).replace("{act}", act).replace("{bucket}", self._name)
         except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
             why = "wants credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         except exceptions.SSLError as error:
@@ -150,6 +164,14 @@ def _client(endpoint: str, patience: int) -> Any:  # noqa: ANN401
 def check(uri: str, endpoint: str) -> None:
     """Ask the bucket once; StoreError if MLflow can't use it."""
     Bucket(uri, endpoint, _PATIENCE).check()
+
+
+def _written_with() -> dict[str, Any]:
+    """Return what MLflow adds to what it writes, without which a bucket may refuse that."""
+    added = dict(json.loads(os.environ.get("MLFLOW_S3_UPLOAD_EXTRA_ARGS") or "{}"))
+    if owner := os.environ.get("MLFLOW_S3_EXPECTED_BUCKET_OWNER"):
+        added["ExpectedBucketOwner"] = owner
+    return added
 
 
 def _cause(error: BaseException) -> str:

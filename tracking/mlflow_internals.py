@@ -70,19 +70,17 @@ class _OpenConnection:
         yield self._connection
 
 
-def migrate_within(connection: sqlalchemy.Connection, revision: str = "heads") -> None:
+def migrate_within(connection: sqlalchemy.Connection) -> None:
     """Migrate a database in the transaction that is open on a connection; the caller commits.
 
     Why: the public command `mlflow db upgrade` connects and commits by itself, so nothing can be checked
-    before that, and only to the newest revision. `_get_alembic_config` is what it gives to Alembic.
+    before that.
 
     Raises:
         Exception: whatever Alembic or SQLAlchemy raise.
 
     """
-    config = _get_alembic_config("")
-    config.attributes["connection"] = _OpenConnection(connection)
-    command.upgrade(config, revision)
+    _migrate(connection, "heads")
 
 
 def make_tables(uri: str, revision: str) -> None:
@@ -100,7 +98,14 @@ def make_tables(uri: str, revision: str) -> None:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA synchronous=OFF")  # of no use before it is whole
         initial_models.Base.metadata.create_all(connection)
-        migrate_within(connection, revision)
+        _migrate(connection, revision)
+
+
+def _migrate(connection: sqlalchemy.Connection, revision: str) -> None:
+    """Run MLflow's migrations; `_get_alembic_config` is where they are, as Alembic is told."""
+    config = _get_alembic_config("")
+    config.attributes["connection"] = _OpenConnection(connection)
+    command.upgrade(config, revision)
 
 
 # The distributions that MLflow itself consists of.

@@ -1,5 +1,9 @@
 """A PostgreSQL database, before the server has it. Only where there is one, its packages are imported."""
 
+import select
+import time
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -8,7 +12,7 @@ import database
 from database import StoreError
 
 _CORRECT = "correct BACKEND_STORE_URI"
-_PATIENCE = "5"  # seconds
+_PATIENCE = 5  # seconds
 # By what libpq says: https://github.com/postgres/postgres/blob/master/src/interfaces/libpq/fe-connect.c
 _NO_ANSWER = (
     *("Connection refused", "timeout expired", "No route to host", "Network is unreachable"),
@@ -58,25 +62,50 @@ def revision(uri: str) -> str | None:
 
     address = Address(uri)
     try:
-        connection = psycopg2.connect(*address.arguments, **{"connect_timeout": _PATIENCE, **address.options})
-    except (psycopg2.Error, ValueError) as error:
+        until = time.monotonic() + (float(address.options.get("connect_timeout", 0)) or _PATIENCE)
+        connection = psycopg2.connect(*address.arguments, **address.options, async_=True)
+        _wait(connection, until)
+    except (psycopg2.Error, TimeoutError, ValueError) as error:
         raise StoreError(why_refused(address, str(error))) from None
     try:
-        with connection.cursor() as cursor:
-            return _revision(cursor, address)
+        return _revision(partial(_ask, connection, until), address)
+    except TimeoutError as error:
+        raise StoreError(why_refused(address, str(error))) from None
     except psycopg2.Error as error:
         raise StoreError(f"{address.server} fails: {_first_line(error)}; repair it") from None
     finally:
         connection.close()
 
 
-def _revision(cursor: Any, address: Address) -> str | None:  # noqa: ANN401
+def _wait(connection: Any, until: float) -> None:  # noqa: ANN401
+    """Let a connection go on with what it has begun; TimeoutError if that is not done in time.
+
+    libpq itself waits without end for the answer to a query, and a database that hangs ends none.
+    Source: https://www.psycopg.org/docs/advanced.html#asynchronous-support
+    """
+    from psycopg2 import extensions
+
+    while (state := connection.poll()) != extensions.POLL_OK:
+        socket = select.poll()  # another one, where there are several hosts
+        socket.register(connection, select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
+        if not socket.poll(max(0, (until - time.monotonic()) * 1000)):
+            raise TimeoutError("timeout expired")
+
+
+def _ask(connection: Any, until: float, query: str) -> Any:  # noqa: ANN401
+    """Return the first row of the answer to a query; None if there is none."""
+    cursor = connection.cursor()
+    cursor.execute(query)
+    _wait(connection, until)
+    return cursor.fetchone()
+
+
+def _revision(ask: Callable[[str], Any], address: Address) -> str | None:
     # The second is false for a user's own tables in a schema that belongs to another.
-    cursor.execute(
+    table, may_create = ask(
         "SELECT to_regclass('alembic_version')::text,"
         " coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
     )
-    table, may_create = cursor.fetchone()
     if not may_create:
         raise StoreError(
             f"{address.server} lets the user {address.user} make no tables in the database"
@@ -85,8 +114,7 @@ def _revision(cursor: Any, address: Address) -> str | None:  # noqa: ANN401
         )
     if table is None:
         return None
-    cursor.execute("SELECT version_num FROM alembic_version")
-    row = cursor.fetchone()
+    row = ask("SELECT version_num FROM alembic_version")
     return str(row[0]) if row else None
 
 
@@ -156,7 +184,11 @@ def migrate(uri: str, home: Path) -> None:
             f" or {_BACK}"
         ) from error
     if kept:
-        print(f"tracking server: the database is migrated; the old one is kept as {kept}", flush=True)
+        print(
+            f"tracking server: the database is migrated; the old one is kept as {kept}; to go back, restore it"
+            " into an empty database, with the lock/ that made it",
+            flush=True,
+        )
 
 
 def _migrate(uri: str, home: Path) -> Path | None:

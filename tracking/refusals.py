@@ -71,7 +71,7 @@ def _right(kind: "types.TypeEngine[Any]", name: str) -> tuple[str, str]:
     if isinstance(kind, types.JSON):
         return f"{is_kind} IN ('real', 'integer') OR typeof({name}) = 'text' AND json_valid({name})", "JSON"
     if isinstance(kind, types.Date):
-        return f"{is_kind} = 'text' AND date({name}) IS {name}", "a date"
+        return f"{is_kind} = 'text' AND date({name}, '+0 days') IS {name}", "a date"
     for type_, size in _BYTES.items():
         if isinstance(kind, type_):
             most = 2 ** (8 * size - 1)

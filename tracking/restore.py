@@ -111,7 +111,8 @@ def main() -> None:
     except StoreError as error:
         told = {"error": str(error)}
     except OSError as error:  # the disk's
-        told = {"error": f"{error.filename or 'a file'} can't be written or read: {error.strerror}"}
+        reason = f"{error.filename or 'what is in the archive'} can't be written: {error.strerror}"
+        told = {"error": f"{reason}; correct that, then run this again"}
     print(json.dumps(told), file=sys.stderr)
     sys.exit(1 if "error" in told else 0)
 

@@ -9,6 +9,7 @@ from contextlib import closing
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param, RunTag
 
 ODD = (math.nan, math.inf, -math.inf, -0.0, 5e-324)
@@ -44,7 +45,7 @@ def register(client: MlflowClient, runs: list[str]) -> None:
 
 def log_more(run: str) -> None:
     with mlflow.start_run(run_id=run):
-        rows = mlflow.data.from_pandas(pd.DataFrame({"a": [1.0, 2.0]}), name="rows")
+        rows = from_pandas(pd.DataFrame({"a": [1.0, 2.0]}), name="rows")
         mlflow.log_input(rows, context="training")
     with mlflow.start_run():
         model = mlflow.create_external_model(name="external", params={"p": "1"}, tags={"t": "x"})

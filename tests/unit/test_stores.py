@@ -2,22 +2,25 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import mlflow_internals
+import boto3
+import bucket
 import postgres
+import psycopg2
 import pytest
 import requests
 import stores
 import yaml
-from alembic import command
+from botocore.stub import Stubber
 from database import StoreError
 from mlflow import MlflowClient
-from mlflow.store.db.utils import _get_alembic_config
 
 from stack.config import CHECKOUT, load_config
 from stack.doctor.engine import Answer
@@ -366,13 +369,60 @@ def test_a_bucket_that_can_not_be_used_is_told_in_one_sentence(s3: S3) -> None:
         ({"S3_ACCESS_KEY_ID": "wr@ng"}, f"{where} does not know the access key;"),
         ({"S3_ACCESS_KEY_ID": "", "S3_SECRET_ACCESS_KEY": ""}, f"{where} wants credentials;"),
         ({"ARTIFACTS_DESTINATION": "s3://nope"}, f"{where} has no bucket nope; make it there, or correct"),
+        (
+            {"S3_ACCESS_KEY_ID": s3.reader},
+            f"{where} does not let these credentials write to the bucket mlflow;",
+        ),
         ({"S3_ENDPOINT_URL": "http://127.0.0.1:1"}, "http://127.0.0.1:1 does not answer ("),
         ({"S3_ENDPOINT_URL": nowhere}, f"{nowhere} does not answer ("),
         ({"S3_ENDPOINT_URL": by_tls}, f"{by_tls} can't be asked by TLS"),
     ]
+    before = s3.keys()
     for changed, expected in cases:
         told = asked(**{**right, **changed})["artifacts"]
         check_told(told, expected and f"the S3 server {expected}", s3.secret)
+    # Nothing is left of the write that was begun.
+    assert s3.keys() == before
+    assert s3.client().list_multipart_uploads(Bucket="mlflow").get("Uploads", []) == []
+
+
+def test_a_bucket_may_refuse_to_give_up_a_write_and_wants_what_mlflow_adds_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_S3_UPLOAD_EXTRA_ARGS", '{"ServerSideEncryption": "AES256"}')
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", region_name="x")
+    key = {"Bucket": "models", "Key": "here/write-check"}
+    with Stubber(client) as stub:
+        stub.add_response("list_objects_v2", {})
+        stub.add_response(
+            "create_multipart_upload", {"UploadId": "1"}, {**key, "ServerSideEncryption": "AES256"}
+        )
+        stub.add_client_error(
+            "abort_multipart_upload", "AccessDenied", expected_params={**key, "UploadId": "1"}
+        )
+        monkeypatch.setattr(boto3, "client", lambda *_, **__: client)
+        bucket.check("s3://models/here/", "")
+        stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_database_that_hangs_does_not_keep_who_asks(
+    database_server: Postgres, monkeypatch: pytest.MonkeyPatch, is_connected: bool
+) -> None:
+    monkeypatch.setattr(postgres, "_PATIENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as locked:
+        port = silent.getsockname()[1]
+        uri = f"postgresql+psycopg2://mlflow:secret@127.0.0.1:{port}/mlflow"
+        if is_connected:
+            database_server.sql("CREATE DATABASE locked", "postgres")
+            database_server.sql("CREATE TABLE alembic_version (version_num text)", "locked")
+            other = locked.enter_context(closing(psycopg2.connect(database_server.uri("locked"))))
+            other.cursor().execute("LOCK TABLE alembic_version")
+            uri = database_server.uri("locked").replace("postgresql:", "postgresql+psycopg2:")
+        with pytest.raises(StoreError, match=r"does not answer \(timeout expired\); start it"):
+            postgres.revision(uri)
 
 
 def test_the_server_ends_before_it_starts_if_it_can_not_use_the_database(
@@ -426,29 +476,6 @@ def test_the_server_passes_artifacts_on_and_tells_when_a_store_is_away(
             database_server.start()
         assert stores_away(config) == []
         assert client.get_run(run).info.run_id == run  # it goes on
-
-
-def test_an_older_mlflows_database_is_migrated_and_a_newer_ones_refused(
-    database_server: Postgres, capfd: pytest.CaptureFixture[str]
-) -> None:
-    database_server.sql("CREATE DATABASE old", "postgres")
-    uri = database_server.uri(database="old").replace("postgresql:", "postgresql+psycopg2:")
-    upgrade = mlflow_internals.upgrade_database
-    assert postgres.revision(uri) is None
-    postgres.migrate(uri, upgrade)  # which leaves it to MLflow's server
-    assert postgres.revision(uri) is None
-    upgrade(uri)
-    newest = postgres.revision(uri)
-    command.downgrade(_get_alembic_config(uri), "-1")
-    assert postgres.revision(uri) != newest
-    postgres.migrate(uri, upgrade)
-    assert postgres.revision(uri) == newest
-    assert "an older MLflow made the database old of the database server" in capfd.readouterr().out
-    database_server.sql("UPDATE alembic_version SET version_num = 'ffffffffffff'", "old")
-    with pytest.raises(
-        StoreError, match=r"was made by an MLflow newer than .* set BACKEND_STORE_URI to another"
-    ):
-        postgres.migrate(uri, upgrade)
 
 
 def test_a_deployment_that_fails_names_the_store_that_is_away() -> None:
