@@ -208,6 +208,19 @@ def _restore(arguments: argparse.Namespace) -> None:
     restore(load_config(asks_tracking=False), arguments.mode, file, replace=arguments.replace)
 
 
+def _gc(arguments: argparse.Namespace) -> None:
+    """Show what takes room and nobody needs any more; with --remove, remove it.
+
+    That is what was deleted in the MLflow UI some time ago, artifacts whose run, model or trace is not there
+    any more, and baked versions and environments that nothing needs. What a registered version needs stays,
+    and so does what an alias names or what is served. The stack may be up or not.
+    """
+    from stack.config import load_config
+    from stack.garbage import collect
+
+    collect(load_config(), arguments.mode, arguments.days, remove=arguments.remove)
+
+
 def _user(arguments: argparse.Namespace) -> None:
     """Say who may log in at the gateway: add, list or remove users.
 
@@ -272,6 +285,12 @@ def _seconds(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, found {text!r}")
+    return int(text)
+
+
+def _days(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of days, found {text!r}")
     return int(text)
 
 
@@ -363,7 +382,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--role", choices=ROLES, default="predict", help=role)
     user.add_parser("list", help="show the users and their roles")
     user.add_parser("remove", help="let a user in no more").add_argument("name", metavar="NAME")
-    data = "Without one of these: that of the stack that runs here, or else that of the next ./scripts/up."
+    data = "Without one of these: that of the stack that runs here, or else that in which there are data."
     backed_up = verbs.add(_backup, mode=data)
     target = "the archive, a tar file; default: a new one in backups/"
     backed_up.add_argument("file", metavar="FILE", nargs="?", help=target)
@@ -374,6 +393,10 @@ def parser() -> argparse.ArgumentParser:
     restored.add_argument("--replace", action="store_true", help=replace)
     for verb in (backed_up, restored):
         verb.add_argument("--started-in", metavar="DIR", type=Path, default=Path(), help=argparse.SUPPRESS)
+    gc = verbs.add(_gc, mode=data)
+    age = "leave what was deleted less than so many days ago; default: 30"
+    gc.add_argument("--older-than", dest="days", metavar="DAYS", type=_days, default=30, help=age)
+    gc.add_argument("--remove", action="store_true", help="remove what is shown")
     infer = verbs.add(_infer)
     infer.add_argument("--runid", metavar="RUN_ID", required=True, help="what ./scripts/train printed")
     score = verbs.add(_score, mode=running)

@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from stack.config import CHECKOUT, ENV_FILE, SETTINGS, Config, read_env_file
 from stack.errors import StackError
+from stack.modes.at_stores import failure
 from stack.modes.choice import choose_mode_of_data
 from stack.modes.mode import AtStores, Mode, Program
 from stack.stores import SETTINGS as STORE_SETTINGS
@@ -140,9 +141,7 @@ def _told(said: str) -> dict[str, Any]:
     try:
         told: dict[str, Any] = json.loads(last)
     except ValueError:
-        if "can't open file" in last:
-            last = "the tracking server that runs is older than this checkout; run ./scripts/up"
-        raise StackError(last or "the program at the stores ended without a word; run this again") from None
+        raise failure(said) from None
     if "error" in told:
         raise StackError(str(told["error"]))
     return told

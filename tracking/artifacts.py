@@ -2,10 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 _BLOCK = 1024 * 1024
@@ -26,14 +26,17 @@ class File:
 class Artifacts(Protocol):
     """Where the artifacts lie."""
 
-    def files(self) -> Iterator[File]:
-        """List all files."""
+    def files(self, under: str = "") -> Iterator[File]:
+        """List all files or, if named, those of one directory, whose name ends with a slash."""
 
     def read(self, name: str) -> AbstractContextManager[tuple[IO[bytes], int] | None]:
         """Open a file; yield it and its size, or None if it is not there any more."""
 
     def write(self, name: str, content: IO[bytes]) -> None:
         """Write a file, in place of one that is there."""
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files, which may be gone already."""
 
 
 class Directory:
@@ -43,9 +46,9 @@ class Directory:
         """Take its path; it need not be there yet."""
         self._root = Path(root)
 
-    def files(self) -> Iterator[File]:
-        """List all files."""
-        for directory, inner, names in os.walk(self._root):
+    def files(self, under: str = "") -> Iterator[File]:
+        """List all files or, if named, those of one directory, whose name ends with a slash."""
+        for directory, inner, names in os.walk(self._root / under):
             inner.sort()
             for name in sorted(names):
                 path = Path(directory, name)
@@ -72,6 +75,15 @@ class Directory:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             shutil.copyfileobj(content, file, _BLOCK)
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files, which may be gone already, and the directories that are empty then."""
+        for name in names:
+            (self._root / name).unlink(missing_ok=True)
+        inside = {parent for name in names for parent in PurePosixPath(name).parents[:-1]}
+        for directory in sorted(inside, reverse=True):  # the inner ones come first
+            with suppress(OSError):  # something else is in it
+                (self._root / directory).rmdir()
 
 
 def at(uri: str, endpoint: str) -> Artifacts:

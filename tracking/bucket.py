@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -11,6 +11,7 @@ from artifacts import File
 from database import StoreError
 
 _PATIENCE = 5  # seconds
+_AT_ONCE = 1000  # keys, S3's own limit
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 # By the codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _CAUSES = {
@@ -63,11 +64,11 @@ class Bucket:
             with suppress(self._client.exceptions.ClientError):
                 self._client.abort_multipart_upload(**key, UploadId=begun["UploadId"])
 
-    def files(self) -> Iterator[File]:
-        """List all files."""
+    def files(self, under: str = "") -> Iterator[File]:
+        """List all files or, if named, those of one directory, whose name ends with a slash."""
         with self._asking("list"):
             pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
+            for page in pages.paginate(Bucket=self._name, Prefix=self._prefix + under):
                 for found in page.get("Contents", ()):
                     if name := found["Key"].removeprefix(self._prefix).rstrip("/"):
                         yield File(name, found["Size"], found["LastModified"].timestamp())
@@ -97,6 +98,15 @@ class Bucket:
                 Config=one_at_a_time,
                 ExtraArgs=_written_with(),
             )
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files, which may be gone already."""
+        for start in range(0, len(names), _AT_ONCE):
+            keys = [{"Key": self._prefix + name} for name in names[start : start + _AT_ONCE]]
+            with self._asking("delete from"):
+                done = self._client.delete_objects(Bucket=self._name, Delete={"Objects": keys, "Quiet": True})
+                for error in done.get("Errors", ()):
+                    raise self._client.exceptions.ClientError({"Error": error}, "DeleteObjects")
 
     @contextmanager
     def _asking(self, act: str = "use") -> Iterator[None]:

@@ -9,7 +9,7 @@ Importing this takes seconds: it imports MLflow's server, though not yet its app
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import mlflow.environment_variables
@@ -28,6 +28,10 @@ PRIVATE = (
     "mlflow.server.handlers:MultipartDownloadMixin",
     "mlflow.store.db.utils:_get_alembic_config",
     "mlflow.store.tracking.dbmodels.initial_models:Base",
+    "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore",
+    "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._hard_delete_run",
+    "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._hard_delete_logged_model",
+    "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._hard_delete_experiment",
 )
 """As module:name. tests/unit/test_mlflow_internals.py names the one that a new MLflow has moved."""
 
@@ -179,3 +183,35 @@ def import_application() -> Any:  # noqa: ANN401
     import mlflow.server.fastapi_app
 
     return mlflow.server.fastapi_app.app
+
+
+class Rows:
+    """The database as MLflow's server opens it, a `SqlAlchemyStore`, to remove what was deleted in the UI.
+
+    Why: MLflow knows all the rows that belong to a run, a logged model or an experiment, and removes them by
+    `_hard_delete_run`, `_hard_delete_logged_model` and `_hard_delete_experiment`. The public command
+    `mlflow gc`, which calls them, would do instead if it left alone what a registered version needs, and if
+    nobody could restore or register anything between its look and its deletion.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Open it; its tables must be those of this MLflow."""
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        self._store = SqlAlchemyStore(uri, "mlflow-artifacts:/")
+        self._sessions = self._store.ManagedSessionMaker
+
+    def session(self) -> AbstractContextManager[Any]:
+        """Return a session of SQLAlchemy, which is one transaction."""
+        session: AbstractContextManager[Any] = self._sessions(read_only=False)
+        return session
+
+    def remove(self, session: Any, kind: str, identity: str) -> None:  # noqa: ANN401
+        """Remove a run, a model or an experiment with all that belongs to it, within an open session."""
+        self._store.ManagedSessionMaker = lambda **_: nullcontext(session)
+        removing: dict[str, Callable[[str], None]] = {
+            "run": self._store._hard_delete_run,
+            "model": self._store._hard_delete_logged_model,
+            "experiment": self._store._hard_delete_experiment,
+        }
+        removing[kind](identity)

@@ -64,6 +64,12 @@ class Stores:
         if found := list(filter(None, self.wrong().values())):
             raise StoreError("; and ".join(found))
 
+    def revision(self) -> str | None:
+        """Return the revision of MLflow's tables; None if there are none yet."""
+        if file := database.file_of(self.database):
+            return database.revision_of(file)
+        return postgres.revision(self.database)
+
     def prepare(self, upgrade: Callable[[str], object]) -> None:
         """Make or migrate the database; ``upgrade`` does either to a SQLite file, at a URI.
 

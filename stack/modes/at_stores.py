@@ -46,6 +46,14 @@ def in_docker(config: Config) -> Iterator[AtStores]:
         yield lambda name, *arguments: Program([*command, f"{_PROGRAMS}/{name}", *arguments], environment)
 
 
+def failure(said: str) -> StackError:
+    """Return the error for a program that failed without an answer, by what it wrote as errors."""
+    last = said.strip().rpartition("\n")[2]
+    if "can't open file" in last:
+        last = "the tracking server that runs is older than this checkout; run ./scripts/up"
+    return StackError(last or "the program at the stores ended without a word; run this again")
+
+
 @contextmanager
 def _container(config: Config) -> Iterator[str]:
     """Yield the name of a container that is as the tracking server's; it may be that."""

@@ -4,12 +4,13 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.modes.docker import Docker
 from stack.modes.elsewhere import check_own_tracking
+from stack.modes.engine import volume_made_at
 from stack.modes.engine_error import EngineError, why_no_engine
 from stack.modes.mode import Mode
 from stack.modes.native import Native
 from stack.modes.overrides import seen_from_host
 from stack.modes.owner import check_owner
-from stack.modes.preflight import check_home_owner, check_home_tracking
+from stack.modes.preflight import MARKER, check_home_owner, check_home_tracking
 
 
 def choose_mode(config: Config, named: str | None = None) -> Mode:
@@ -55,11 +56,21 @@ def choose_mode_of_data(config: Config, named: str | None = None) -> Mode:
             f"the data are those of the tracking server {config.elsewhere}; run this where that is at home"
         )
     native = Native(config)
-    if (named is None and native.is_up) or choose_new_mode(named) == "native":
+    if (named is None and (native.is_up or _has_native_data_only(config))) or choose_new_mode(
+        named
+    ) == "native":
         check_home_owner(config.home)
         return native
     check_owner(config)
     return Docker(config)
+
+
+def _has_native_data_only(config: Config) -> bool:
+    """Whether there was a stack without Docker here, and none in Docker, though an engine runs."""
+    has_engine = why_no_engine() is None
+    return (
+        (config.home / MARKER).exists() and has_engine and volume_made_at(f"{config.project}_mlflow") is None
+    )
 
 
 def check_owner_of_running(config: Config) -> None:

@@ -7,9 +7,9 @@ import math
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,7 @@ from stack.modes.engine import (
     container_log,
     containers,
     find_image,
+    image_names,
     moment,
     remove_replaced,
     run,
@@ -49,7 +50,17 @@ from stack.modes.engine import (
 )
 from stack.modes.environment import Environment
 from stack.modes.memory import is_free
-from stack.modes.mode import LOG_LINES, AtStores, Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import (
+    LOG_LINES,
+    AtStores,
+    Check,
+    ScoredPaths,
+    Scorer,
+    Served,
+    Service,
+    Unneeded,
+    nothing,
+)
 from stack.modes.overrides import check_files
 from stack.wait import not_healthy, wait_until
 
@@ -494,6 +505,41 @@ class Docker:
         own = f"--filter=label=com.docker.compose.project={self.config.project}"
         run(["docker", "image", "prune", "--force", own])
 
+    def of_model(self, name: str) -> "Docker":
+        """Return the mode for another registered model."""
+        return replace(self, config=replace(self.config, model_name=name))
+
+    def baked_models(self) -> list[str]:
+        """Return the models that have an image."""
+        names = image_names(f"{self.config.project}/*")
+        return sorted({name.partition("/")[2].rpartition(":")[0] for name in names})
+
+    def unneeded(self, versions: Mapping[str, Collection[str]]) -> list[Unneeded]:
+        """Return the images of these versions, unused environments, and what has no name."""
+        config, own = self.config, f"label=com.docker.compose.project={self.config.project}"
+        unnamed = [
+            "docker",
+            "image",
+            "ls",
+            "--quiet",
+            "--no-trunc",
+            "--filter=dangling=true",
+            f"--filter={own}",
+        ]
+        baked = [image(self.of_model(model).config, it) for model in versions for it in versions[model]]
+        running = {str(found["Image"]) for found in containers()}
+        wanted = {name: find_image(name) for name in [*baked, *docker_environment.unused(config, baked)]}
+        wanted |= {name: find_image(name) for name in run(unnamed).stdout.split()}
+        found = {name: it for name, it in wanted.items() if it and it.identity not in running}
+        kept = [name for part in ("/*", "-*") for name in image_names(f"{config.project}{part}")]
+        below = [*found.values(), *filter(None, map(find_image, kept))]
+        return [Unneeded(name, _own_size(it, below)) for name, it in found.items()]
+
+    def remove(self, unneeded: Unneeded) -> str:
+        """Remove an image, unless a container of it exists."""
+        removed = run(["docker", "image", "rm", unneeded.name])
+        return "" if removed.returncode == 0 else removed.stderr.strip()
+
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when the container of the service `trainer` has ended; Compose starts it beside `deploy`."""
         with suppress(StackError):
@@ -587,6 +633,16 @@ class Docker:
 
     def _remove(self, name: str) -> None:
         _remove(self._containers(name))
+
+
+def _own_size(image: Image, others: Sequence[Image]) -> int:
+    """Return how large an image is without the largest of the others that it lies on."""
+    lies_on = (
+        it.size
+        for it in others
+        if len(it.layers) < len(image.layers) and it.layers == image.layers[: len(it.layers)]
+    )
+    return max(image.size - max(lies_on, default=0), 0)
 
 
 def _remove(found: Sequence[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stack.config import CHECKOUT, Config
 from stack.errors import StackError
 from stack.modes.build_error import environment_error
 from stack.modes.compose import plain, read_files
-from stack.modes.engine import Image, find_image, run
+from stack.modes.engine import Image, find_image, image_names, run
 from stack.modes.environment import Environment
 from stack.modes.interruptible import run_interruptibly
 
@@ -98,14 +98,23 @@ def prepare(config: Config, environment: Environment, base: Image, on_wait: Call
     return listed.stdout
 
 
+def unused(config: Config, but: Collection[str] = ()) -> list[str]:
+    """Name the environments on which no version of this project is baked, but for these images.
+
+    And Spark's image on each, which need not be there.
+    """
+    if environments := _labels(environment_image(config, "*")):
+        baked = _labels(f"{config.project}/*").items()
+        used = {labels.get(_KEY) for name, labels in baked if name not in but}
+        left = [name for name, labels in environments.items() if labels.get(_KEY) not in used]
+        return [it for name in left for it in (name, f"{spark_image(config)}:{name.rpartition(':')[2]}")]
+    return []
+
+
 def remove_unused(config: Config) -> None:
     """Remove the environments on which no version of this project is baked."""
-    if environments := _labels(environment_image(config, "*")):
-        used = {labels.get(_KEY) for labels in _labels(f"{config.project}/*").values()}
-        for name, labels in environments.items():
-            if labels.get(_KEY) not in used:
-                run(["docker", "image", "rm", name])
-                run(["docker", "image", "rm", f"{spark_image(config)}:{name.rpartition(':')[2]}"])
+    for name in unused(config):
+        run(["docker", "image", "rm", name])
 
 
 def build_command(
@@ -170,6 +179,5 @@ def digest(image: Image) -> str:
 
 def _labels(reference: str) -> dict[str, dict[str, str]]:
     """Return the labels of each image with such a name."""
-    listed = ["docker", "image", "ls", f"--filter=reference={reference}", "--format={{.Repository}}:{{.Tag}}"]
-    found = {name: find_image(name) for name in run(listed).stdout.split()}
+    found = {name: find_image(name) for name in image_names(reference)}
     return {name: image.labels for name, image in found.items() if image}

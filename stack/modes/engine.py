@@ -70,7 +70,8 @@ def container_log(identity: str, *options: str) -> str:
 class Image:
     """An image: its id, its platform, like linux/arm64, and the digests of its layers from the base up.
 
-    And its labels, its names, when it last got one, and the digests that Docker knows, as NAME@DIGEST.
+    And its labels, its names, when it last got one, the digests that Docker knows, as NAME@DIGEST, and its
+    bytes.
     """
 
     identity: str
@@ -80,6 +81,7 @@ class Image:
     names: list[str]
     named_at: datetime
     digests: list[str] = field(default_factory=list)
+    size: int = 0
 
 
 def find_image(name: str) -> Image | None:
@@ -97,7 +99,14 @@ def find_image(name: str) -> Image | None:
         of["RepoTags"] or [],
         moment(of["Metadata"].get("LastTagTime") or "0001-01-01T00:00:00Z"),
         of.get("RepoDigests") or [],
+        of["Size"],
     )
+
+
+def image_names(reference: str) -> list[str]:
+    """Return the names of all images that are named like this."""
+    listed = ["docker", "image", "ls", f"--filter=reference={reference}", "--format={{.Repository}}:{{.Tag}}"]
+    return run(listed).stdout.split()
 
 
 def remove_replaced(name: str, before: Image | None) -> None:

@@ -1,6 +1,6 @@
 """What the two modes have in common: how a version is baked, checked and served, and what runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,6 +90,14 @@ class Program:
 
 AtStores = Callable[..., Program]
 """Returns how a program of tracking/ is started, by its name and arguments."""
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """An image or a directory that can be removed, and about how many bytes that gives back."""
+
+    name: str
+    size: int
 
 
 class Mode(Protocol):
@@ -227,6 +235,21 @@ class Mode(Protocol):
 
     def tidy(self) -> None:
         """Remove what nothing uses or will use again."""
+
+    def of_model(self, name: str) -> "Mode":
+        """Return the mode for another registered model of the same stack."""
+
+    def baked_models(self) -> list[str]:
+        """Return the registered models of which versions are baked, if only in former times."""
+
+    def unneeded(self, versions: Mapping[str, Collection[str]]) -> list[Unneeded]:
+        """Return what can be removed if these baked versions of each model can: these, and environments.
+
+        What runs is not among it.
+        """
+
+    def remove(self, unneeded: Unneeded) -> str:
+        """Remove that; return why it stays, if it does."""
 
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs; an exception of ``on_wait`` ends the wait."""

@@ -11,9 +11,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stack.cluster import Cluster
@@ -22,7 +22,7 @@ from stack.errors import LockedError, StackError
 from stack.modes import at_stores, model_servers, native_environment, native_gateway, native_spark
 from stack.modes.answering import answer_command, answered
 from stack.modes.environment import Environment, is_of_todays_lock
-from stack.modes.mode import AtStores, Check, ScoredPaths, Scorer, Served, Service, nothing
+from stack.modes.mode import AtStores, Check, ScoredPaths, Scorer, Served, Service, Unneeded, nothing
 from stack.modes.model_servers import MODEL_SERVER, ModelServers, Note
 from stack.modes.parts import Parts
 from stack.modes.processes import Process, part_environment
@@ -131,7 +131,7 @@ class Native:
         self._key_file(version).unlink(missing_ok=True)
 
     def _key_file(self, version: str) -> Path:
-        return self._models / f"{version}{_ENVIRONMENT}"
+        return _key_of(self.model_directory(version))
 
     def _key(self, version: str) -> str:
         """Return the key of the environment of a baked version; empty if it has the locked packages."""
@@ -261,8 +261,11 @@ class Native:
 
     def tidy(self) -> None:
         """Remove the environments that no baked version has."""
-        files = self._models.parent.glob(f"*/*{_ENVIRONMENT}")
-        native_environment.remove_unused(self.config.home, {file.read_text() for file in files})
+        native_environment.remove_unused(self.config.home, {file.read_text() for file in self._key_files()})
+
+    def _key_files(self) -> list[Path]:
+        """Return the files with the keys of the environments of all baked versions."""
+        return list(self._models.parent.glob(f"*/*{_ENVIRONMENT}"))
 
     def at_stores(self) -> AbstractContextManager[AtStores]:
         """Yield how programs of tracking/ are started as processes."""
@@ -293,7 +296,45 @@ class Native:
         note = Note(self.config.model_name, version, self.image_id(version))
         return note, str(self.model_directory(version)), self._python(self._key(version))
 
+    def of_model(self, name: str) -> "Native":
+        """Return the mode for another registered model."""
+        return replace(self, config=replace(self.config, model_name=name))
+
+    def baked_models(self) -> list[str]:
+        """Return the models that have a directory."""
+        return sorted(path.name for path in self._models.parent.glob("*") if path.is_dir())
+
+    def unneeded(self, versions: Mapping[str, Collection[str]]) -> list[Unneeded]:
+        """Return the directories of these versions, and unused environments."""
+        baked = [
+            self.of_model(model).model_directory(version) for model in versions for version in versions[model]
+        ]
+        keys_of_baked = [_key_of(directory) for directory in baked]
+        keys = {file.read_text() for file in self._key_files() if file not in keys_of_baked}
+        left = native_environment.unused(self.config.home, keys)
+        return [Unneeded(str(path), _size(path)) for path in (*baked, *left)]
+
+    def remove(self, unneeded: Unneeded) -> str:
+        """Remove a directory and, of a version, the key of its environment."""
+        directory = Path(unneeded.name)
+        try:
+            shutil.rmtree(directory)
+            _key_of(directory).unlink(missing_ok=True)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        return ""
+
     def wait_for_training(self, on_wait: Callable[[], None]) -> None:
         """Return when no trainer that `up` has started runs."""
         trainer = self.process("trainer")
         wait_until(lambda: "training" if trainer.is_running() else None, timeout=math.inf, on_wait=on_wait)
+
+
+def _key_of(baked: Path) -> Path:
+    """Return the file with the key of the environment of a version that is baked in this directory."""
+    return baked.with_name(f"{baked.name}{_ENVIRONMENT}")
+
+
+def _size(directory: Path) -> int:
+    """Return the size of all files in a directory."""
+    return sum(path.lstat().st_size for path in directory.rglob("*") if not path.is_dir())

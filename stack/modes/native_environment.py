@@ -74,11 +74,15 @@ def _make(environment: Environment, python: str, directory: Path, on_wait: Calla
         raise environment_error(environment, made.how, made.output + made.log)
 
 
+def unused(home: Path, keys: set[str]) -> list[Path]:
+    """Return the directories of all environments but these."""
+    return sorted(it for it in (home / "environments").glob("*") if it.name not in keys)
+
+
 def remove_unused(home: Path, keys: set[str]) -> None:
     """Remove all environments but these."""
-    for directory in (home / "environments").glob("*"):
-        if directory.name not in keys:
-            shutil.rmtree(directory)
+    for directory in unused(home, keys):
+        shutil.rmtree(directory)
 
 
 def _find_python(version: str) -> str:

@@ -7,7 +7,7 @@ there.
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -372,9 +372,12 @@ def _settle(registry: "Registry", target: str, before: str | None, champion: str
 
 
 def _collect_garbage(registry: "Registry", mode: Mode) -> None:
-    aliases = registry.aliases()
-    needed = {aliases.get(alias) for alias in ("champion", "previous", "candidate")}
-    others = sorted((version for version in mode.baked_versions() if version not in needed), key=int)
-    for version in others[:-KEPT_OTHERS]:
+    for version in unneeded_versions(mode, registry.aliases().values()):
         mode.discard(version)
     mode.tidy()
+
+
+def unneeded_versions(mode: Mode, needed: Collection[str]) -> list[str]:
+    """Return the baked versions that nobody needs: but for those ``needed``, and the last of the others."""
+    others = sorted((version for version in mode.baked_versions() if version not in needed), key=int)
+    return others[:-KEPT_OTHERS]

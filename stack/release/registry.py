@@ -43,6 +43,13 @@ class Registry:
         with self._asking(missing):
             return dict(self._client.get_registered_model(self.model_name).aliases)
 
+    def registered(self) -> dict[str, list[str]]:
+        """Return the number of each version and its aliases; nothing if no such model is registered."""
+        with self._asking():
+            found = [str(it.version) for it in self._versions()]
+        aliases = self.aliases() if found else {}
+        return {number: [name for name, of in aliases.items() if of == number] for number in found}
+
     def version(self, number: str) -> ModelVersion:
         """Return what is registered under that number; StackError if nothing is."""
         missing = (

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from stack.config import load_config
 from stack.errors import StackError, TrackingError, UndecidedError, WithdrawnError
 from stack.modes.environment import Environment
-from stack.modes.mode import AtStores, Check, Scorer, Served, Service, nothing
+from stack.modes.mode import AtStores, Check, Scorer, Served, Service, Unneeded, nothing
 from stack.release.canary import Canary
 from stack.release.client import Door
 from stack.release.deploy import deploy, rollback_target, serve_last
@@ -177,6 +177,18 @@ class FakeMode:
 
     def at_stores(self) -> AbstractContextManager[AtStores]:
         raise AssertionError("a deployment leaves the stores to the tracking server")
+
+    def of_model(self, name: str) -> "FakeMode":  # noqa: ARG002
+        raise AssertionError("a deployment is of one model")
+
+    def baked_models(self) -> list[str]:
+        raise AssertionError("a deployment is of one model")
+
+    def unneeded(self, versions: Mapping[str, Collection[str]]) -> list[Unneeded]:  # noqa: ARG002
+        raise AssertionError("a deployment discards")
+
+    def remove(self, unneeded: Unneeded) -> str:  # noqa: ARG002
+        raise AssertionError("a deployment discards")
 
     def check_split(self) -> None:
         raise AssertionError("whoever calls a deployment has checked that")

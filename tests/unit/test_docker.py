@@ -143,6 +143,7 @@ class Engine:
             said = next((answer for word, answer in answers.items() if word in " ".join(command)), "")
             return subprocess.CompletedProcess(command, 0, said, "")
 
+        monkeypatch.setattr("stack.modes.engine.run", run)
         for module in ("docker", "docker_environment"):
             monkeypatch.setattr(f"stack.modes.{module}.run", run)
             monkeypatch.setattr(f"stack.modes.{module}.find_image", lambda _name: an_image("sha256:it"))
@@ -626,6 +627,46 @@ def test_only_what_nothing_needs_is_removed_of_this_project(
         "docker image rm mine-score-spark:unused",
         "docker image prune --force --filter=label=com.docker.compose.project=mine",
     ]
+
+
+def test_images_that_nobody_needs_are_told_with_what_each_adds_to_those_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine(
+        monkeypatch,
+        **{
+            "reference=mine/* ": "mine/wine:3\nmine/wine:4\nmine/wine:live\nmine/beer:1\n",
+            "reference=mine-* ": "mine-base:latest\n",
+            "reference=mine-environment:*": "mine-environment:used\nmine-environment:unused\n",
+            "dangling=true": "sha256:unnamed\n",
+            "ps --all": "one",
+            "container inspect": '[{"Image": "sha256:4"}]',
+        },
+    )
+    environment = an_image("sha256:unused", "base", "packages", labels=labels("unused"))
+    known = {
+        "mine-base:latest": replace(an_image("sha256:base", "base"), size=1000),
+        "mine/wine:3": replace(
+            an_image("sha256:3", "base", "packages", "model", labels=labels("unused")), size=1250
+        ),
+        "mine/wine:4": an_image("sha256:4", "base", "model"),
+        "mine/wine:live": an_image("sha256:4", "base", "model"),
+        "mine/beer:1": replace(an_image("sha256:b", "base", "b", labels=labels("used")), size=1007),
+        "mine-environment:used": an_image("sha256:used", labels=labels("used")),
+        "mine-environment:unused": replace(environment, size=1200),
+        "sha256:unnamed": replace(an_image("sha256:unnamed", "older", "model"), size=900),
+    }
+    for module in ("docker", "docker_environment"):
+        monkeypatch.setattr(f"stack.modes.{module}.find_image", known.get)
+    assert Docker(CONFIG).baked_models() == ["beer", "wine"]
+    found = Docker(CONFIG).unneeded({"wine": ["3", "4"]})
+    assert [(it.name, it.size) for it in found] == [  # a container has version 4
+        ("mine/wine:3", 50),
+        ("mine-environment:unused", 200),
+        ("sha256:unnamed", 900),
+    ]
+    Docker(CONFIG).remove(found[0])
+    assert engine.got("docker image rm") == ["docker image rm mine/wine:3"]
 
 
 LIVE = an_image("sha256:it", "1", "model", names=("mine/wine:live", "mine/wine:3"))

@@ -186,6 +186,32 @@ def test_what_was_served_last_must_be_a_baked_version_of_this_model(
     assert native.last_served() is None
 
 
+def test_versions_that_nobody_needs_are_removed_with_the_environments_that_no_other_has(
+    native: Native,
+) -> None:
+    home, other = native.config.home, native.of_model("other")
+    for of, version, key in ((native, "1", "one"), (native, "2", "two"), (other, "1", "two")):
+        bake(of, version, MLmodel="12345")
+        (home / "models" / of.config.model_name / f"{version}.environment").write_text(key)
+        (home / "environments" / key / "bin").mkdir(parents=True, exist_ok=True)
+    (home / "environments" / "two" / "packages.txt").write_text("1234567")
+    assert native.baked_models() == ["iris", "other"]
+    assert native.unneeded({}) == []
+    assert [it.name for it in native.unneeded({"iris": ["2"]})] == [str(home / "models" / "iris" / "2")]
+    found = native.unneeded({"iris": ["2"], "other": ["1"]})
+    assert [(it.name.removeprefix(f"{home}/"), it.size) for it in found] == [
+        ("models/iris/2", 5),
+        ("models/other/1", 5),
+        ("environments/two", 7),
+    ]
+    assert [native.remove(it) for it in found] == ["", "", ""]
+    assert sorted(path.name for path in (home / "models").rglob("*")) == [
+        *("1", "1.environment", "MLmodel", "iris", "other")
+    ]
+    assert [path.name for path in (home / "environments").glob("*")] == ["one"]
+    assert "No such file" in native.remove(found[0])
+
+
 def test_discarding_keeps_what_is_served(native: Native) -> None:
     for number in ("1", "2", "10", "11.partial"):
         bake(native, number, MLmodel=number)
