@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, redirect_stdout
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from stack.backup import backup, restore
 from stack.errors import StackError
 from stack.wait import wait_until
 from tests.bench.measure import machine, memory
@@ -82,7 +83,19 @@ def measure(store: str, home: Path, arguments: argparse.Namespace) -> dict[str, 
             if (there := multiply(uri, arguments.searched // arguments.written)) != arguments.searched:
                 raise StackError(f"{store}: expected {arguments.searched} runs, found {there}")
             found["search"] = statistics.median(timed(config.tracking_port, search, _SEARCHES))
-            # Here the store is whole and at rest: the place to measure its backup and restore.
+            archive = home / "archive.tar"
+            since = time.monotonic()
+            with redirect_stdout(sys.stderr):
+                backup(config, "native", archive)
+            found["backup"] = time.monotonic() - since
+            found["archive"] = archive.stat().st_size / 1e6
+        if database:
+            database.sql("CREATE DATABASE again", "postgres")
+        other = own_config(home / "other", {"BACKEND_STORE_URI": database.uri("again")} if database else None)
+        since = time.monotonic()
+        with redirect_stdout(sys.stderr):
+            restore(other, "native", archive, replace=False)
+        found["restore"] = time.monotonic() - since
     return found
 
 

@@ -19,6 +19,9 @@ ROWS = {
     "log_metric, p50": "log_metric by one client, p50 [ms]",
     "log_metric, p99": "... p99",
     "search": "search with a filter and an order, p50 [ms]",
+    "backup": "backup [s]",
+    "archive": "... the archive [MB]",
+    "restore": "restore on an empty store of this kind [s]",
 }
 
 Run = dict[tuple[str, str], float]
