@@ -228,8 +228,18 @@ def begun_training(servers: Servers) -> "subprocess.Popen[str]":
     return training
 
 
-@pytest.mark.parametrize("name", STORES)
-@pytest.mark.parametrize("moment", ["training", "upload"])
+def in_both(moments: list[tuple[str, str]], with_docker: set[tuple[str, str]]) -> pytest.MarkDecorator:
+    """Let a test run at these moments, each with a store, natively; and with Docker at some of them."""
+    cases = [("native", *case) for case in moments] + [
+        ("docker", *case) for case in moments if case in with_docker
+    ]
+    return pytest.mark.parametrize(("servers", "moment", "name"), cases, indirect=["servers"])
+
+
+@in_both(
+    [(moment, name) for moment in ("training", "upload") for name in STORES],
+    {("training", "database"), ("upload", "artifacts")},
+)
 def test_a_training_in_which_a_store_dies_registers_nothing_and_names_it(
     servers: Servers, moment: str, name: str
 ) -> None:
@@ -260,8 +270,7 @@ def deployment_stopped_at(servers: Servers, line: str) -> "subprocess.Popen[str]
     raise AssertionError("".join(said))
 
 
-@pytest.mark.parametrize(
-    ("moment", "name"),
+@in_both(
     [
         ("fetch", "database"),
         ("fetch", "artifacts"),
@@ -269,6 +278,7 @@ def deployment_stopped_at(servers: Servers, line: str) -> "subprocess.Popen[str]
         ("baking", "database"),
         ("starting to serve", "database"),
     ],
+    {("fetch", "artifacts"), ("starting to serve", "database")},
 )
 def test_a_deployment_in_which_a_store_dies_names_it_and_another_one_goes_on(
     servers: Servers, moment: str, name: str
