@@ -111,7 +111,7 @@ def _settings() -> dict[str, str]:
     return {name: value for name in kept if (value := found.get(name))}
 
 
-def _run(program: Program, output: IO[bytes] | int, texts: Mapping[str, str]) -> dict[str, Any]:
+def _run(program: Program, output: IO[bytes], texts: Mapping[str, str]) -> dict[str, Any]:
     """Let a program of tracking/ write to a file; return what it told."""
     process = subprocess.Popen(
         program.command,
@@ -163,14 +163,16 @@ def restore(config: Config, named_mode: str | None, file: Path, *, replace: bool
         with mode.at_stores() as at_stores, mode.exclusive():
             if any(service.name == "trainer" and service.is_up for service in mode.services()):
                 raise StackError("a training runs; wait until it has ended, or run ./scripts/down")
-            if _restore(at_stores("restore.py", "--look"), subprocess.DEVNULL)["has_data"]:
+            told = _restore(at_stores("restore.py"), archive)
+            if "has_data" in told:
                 if not replace:
                     raise StackError(
                         "the stack has data, and nothing was changed; with --replace, they are backed up, and"
                         " then replaced"
                     )
                 _back_up(mode, at_stores, None)
-            told = _restore(at_stores("restore.py", *(["--replace"] if replace else [])), archive)
+                archive.seek(0)
+                told = _restore(at_stores("restore.py", "--replace"), archive)
     print(f"restored in {time.monotonic() - since:.1f} s, as of {manifest['created']}")
     print(f"    {_in_words(told['figures'])}")
     if told["killed"]:
@@ -178,7 +180,7 @@ def restore(config: Config, named_mode: str | None, file: Path, *, replace: bool
     print("to serve the champion: ./scripts/up, or ./scripts/deploy", flush=True)
 
 
-def _restore(program: Program, archive: IO[bytes] | int) -> dict[str, Any]:
+def _restore(program: Program, archive: IO[bytes]) -> dict[str, Any]:
     done = subprocess.run(
         program.command,
         env=program.environment,

@@ -9,6 +9,7 @@ SQLAlchemy, psycopg2 and MLflow are imported only where they are needed.
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ Tables = Mapping[str, list[str]]
 """The columns of each table, but those that the database itself computes."""
 
 _PATIENCE = 60  # seconds, for the locks of others
+_IN_USE = ("55P03", "40P01")  # PostgreSQL's codes of a lock that it did not get in time, and of a deadlock
 _SHOWN = 300  # characters of an error
 _VERSION = "alembic_version"
 # What MLflow's server makes by itself.
@@ -215,7 +217,7 @@ def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
                 raise StoreError(
                     f"{name} would not take a row of {file}: {found}; correct that where it is from"
                 )
-        connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
+        _empty(connection, tables, name)
         driver, written = _driver(connection), {}
         for table in ordered:
             columns = tables[table.name]
@@ -226,6 +228,30 @@ def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
             written,
             {table: digest_of(postgres_rows(driver, table, columns)) for table, columns in tables.items()},
         )
+
+
+def _empty(connection: Any, tables: Tables, name: str) -> None:  # noqa: ANN401
+    """Delete all rows of these tables, which nobody else can use from then on.
+
+    Whoever uses some of them and waits for others would wait for this, and this for him. So this gives way.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    until = time.monotonic() + _PATIENCE
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '0.3s'")
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) not in _IN_USE:
+                raise
+            if time.monotonic() > until:
+                raise StoreError(
+                    f"{name} is in use all the time, and is as it was; stop what uses it, then run this again"
+                ) from None
+        else:
+            return
 
 
 def _reflected(connection: Any, tables: Tables) -> list[Any]:  # noqa: ANN401

@@ -185,8 +185,8 @@ def migrate(uri: str, home: Path) -> None:
         ) from error
     if kept:
         print(
-            f"tracking server: the database is migrated; the old one is kept as {kept}; to go back, restore it"
-            " into an empty database, with the lock/ that made it",
+            f"tracking server: the database is migrated; the old one is kept as {kept}; to go back, restore"
+            " that into an empty database, with the lock/ that made it",
             flush=True,
         )
 

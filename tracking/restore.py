@@ -3,8 +3,8 @@
 The artifacts come first, and then, in one transaction, the database: killed before that, this has changed
 nothing that anybody sees, and can be run again. The tracking server may run meanwhile.
 
-The last line of the standard error is JSON: what was restored, or the `error`. With --replace, data that are
-there are replaced; with --look, nothing is restored, and the line says only whether there are any.
+The last line of the standard error is JSON: what was restored, or the `error`, or that this `has_data` and so
+nothing was done. With --replace, data that are there are replaced.
 """
 
 import json
@@ -32,15 +32,15 @@ _NEWER = "restore it with the lock/ that is in it"
 
 
 def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[str, Any]:
-    """Restore an archive; return what was restored.
+    """Restore an archive; return what was restored, or that there are data.
 
     Raises:
         StoreError: if that can't be done; then the database is as it was.
 
     """
     with store_lock.changing(), tempfile.TemporaryDirectory() as scratch:
-        if has_data(used) and not replace:
-            raise StoreError("there are data already")
+        if _has_data(used) and not replace:
+            return {"has_data": True}
         file = Path(scratch, DATABASE)
         manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
         database.prepare(file, _upgrade)
@@ -50,7 +50,7 @@ def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[s
         return {"figures": {**contents.figures(file), **figures}, "killed": killed}
 
 
-def has_data(used: stores.Stores) -> bool:
+def _has_data(used: stores.Stores) -> bool:
     """Whether there are data to be lost; make the database ready for MLflow, if it is not."""
     used.prepare(_upgrade)
     if used.has_postgres and postgres.revision(used.database) is None:
@@ -100,14 +100,11 @@ def _upgrade(uri: str) -> None:
 
 
 def main() -> None:
-    """Restore the archive, or look."""
+    """Restore the archive."""
     try:
         used = stores.use(os.environ)
         used.check()
-        if "--look" in sys.argv:
-            told: dict[str, Any] = {"has_data": has_data(used)}
-        else:
-            told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
+        told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
     except StoreError as error:
         told = {"error": str(error)}
     except OSError as error:  # the disk's

@@ -156,8 +156,7 @@ def up(config: Config, *, detach: bool) -> None:
         if detach:
             _wait_for_one_shots(config, on_wait)
             _trust(config)
-            if told := told_by_tracking(_tracking_log(config, since)):
-                print(f"==> the tracking server:\n{told}", flush=True)
+            _tell_of_tracking(config, since)
             print(up_text(config, "./scripts/down"), flush=True)
         else:
             _stay(config, since, interruption, on_wait)
@@ -166,7 +165,14 @@ def up(config: Config, *, detach: bool) -> None:
         run(compose_command(config, "stop", *_behind(config), "tracking"))
         raise
     except StackError as error:
+        if detach:
+            _tell_of_tracking(config, since)
         raise StackError(failed_text(error, config)) from error
+
+
+def _tell_of_tracking(config: Config, since: datetime) -> None:
+    if told := told_by_tracking(_tracking_log(config, since)):
+        print(f"==> the tracking server:\n{told}", flush=True)
 
 
 def _stay(config: Config, since: datetime, interruption: Interruption, on_wait: Callable[[], None]) -> None:

@@ -92,7 +92,7 @@ def test_a_tar_file_without_a_manifest_is_refused(tmp_path: Path) -> None:
         opened(tmp_path / "a.tar")
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all", os.urandom(20000)])
+@pytest.mark.parametrize("content", [b"", b"no archive at all", bytes(range(256)) * 80], ids=len)
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(StackError, match=r"a\.txt is no archive of ./scripts/backup; name one"):
@@ -189,7 +189,7 @@ def test_no_secret_setting_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x"])
 def test_an_artifact_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
-    file = archive(tmp_path / "a.tar", {"mlflow.db": b"", f"artifacts/{name}": b"x"})
+    file = archive(tmp_path / "a.tar", {f"artifacts/{name}": b"x"})
     with file.open("rb") as given, pytest.raises(StoreError, match="it has an artifact"):
         restore._take_apart(given, tmp_path / "mlflow.db", artifacts.Directory(str(tmp_path / "artifacts")))
 

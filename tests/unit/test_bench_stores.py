@@ -2,7 +2,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from tests.bench.stores import multiply
+from tests.bench.stores_load import multiply
 from tests.bench.stores_report import POSTGRES, ROWS, SQLITE, report
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ from mlflow import MlflowClient
 from sqlalchemy import types
 
 from stack.config import CHECKOUT
+from stack.wait import wait_until
 from tests.real_stores import Postgres, running_postgres
 from tests.unit.tracking_servers import own_config, running
 
@@ -504,6 +506,29 @@ def test_a_load_waits_for_nobody_who_only_has_the_database_open(full: Path, targ
         idle.rollback()
         copier.load(full, target)
         assert idle.exec_driver_sql("SELECT count(*) FROM runs").scalar() == ROWS
+
+
+def test_a_load_gives_way_to_who_waits_for_it_and_goes_on_then(full: Path, server: Postgres) -> None:
+    target = new_postgres(server)
+    waiting = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
+    with ThreadPoolExecutor(1) as pool, sqlalchemy.create_engine(target).connect() as other:
+        other.exec_driver_sql("SELECT count(*) FROM workspaces")  # the last that is locked
+        loaded = pool.submit(copier.load, full, target)
+        wait_until(lambda: None if change(target, waiting) else "it does not wait", timeout=60)
+        other.exec_driver_sql("SELECT count(*) FROM assessments")  # the first
+        other.commit()
+        assert loaded.result()["runs"] == ROWS
+
+
+def test_a_load_that_gets_no_turn_is_told(
+    full: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = new_postgres(server)
+    monkeypatch.setattr(copier, "_PATIENCE", 0)
+    with sqlalchemy.create_engine(target).connect() as other:
+        other.exec_driver_sql("SELECT count(*) FROM runs")
+        with pytest.raises(StoreError, match="is in use all the time, and is as it was; stop what uses it"):
+            copier.load(full, target)
 
 
 # What can't be done
