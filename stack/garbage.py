@@ -204,4 +204,6 @@ def _in_words(things: Sequence[Thing]) -> str:
 
 
 def _size(count: int) -> str:
+    if count < 1e5:
+        return f"{count / 1e3:,.1f} kB"
     return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"

@@ -214,7 +214,7 @@ def main() -> None:
     except OSError as error:  # the disk's
         why = f"{error.filename} can't be read or removed ({error.strerror}); correct that"
     except Exception as error:  # MLflow's, SQLAlchemy's
-        why = f"the database fails ({str(error).partition(chr(10))[0]}); repair it"
+        why = f"the database fails ({str(error).partition(chr(10))[0]}); repair it, or run this again"
     print(json.dumps({"error": why}), flush=True)
     sys.exit(1)
 

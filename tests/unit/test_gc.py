@@ -135,7 +135,7 @@ def test_a_thing_that_becomes_needed_after_it_was_shown_stays_and_is_told(
     late = {**RUN, "stays": "version 4 of iris needs it"}
     collect(RUN, remove=True, reply=f"import json; print(json.dumps({late!r}), flush=True)")
     assert capsys.readouterr().out.endswith(
-        "removed: 0 things, 0.0 MB\nrun r1 stays: version 4 of iris needs it\n"
+        "removed: 0 things, 0.0 kB\nrun r1 stays: version 4 of iris needs it\n"
     )
 
 
