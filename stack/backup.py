@@ -24,6 +24,7 @@ from stack.errors import StackError
 from stack.modes.at_stores import failure
 from stack.modes.choice import choose_mode_of_data
 from stack.modes.mode import AtStores, Mode, Program
+from stack.modes.report import size_text
 from stack.stores import SETTINGS as STORE_SETTINGS
 
 FORMAT = 1
@@ -59,7 +60,7 @@ def _back_up(mode: Mode, at_stores: AtStores, file: Path | None) -> None:
     with _placed(file) as output:
         told = _run(at_stores("backup.py"), output, _texts(mode))
     took = time.monotonic() - since
-    print(f"backed up in {took:.1f} s: {file} ({_size(file.stat().st_size)})")
+    print(f"backed up in {took:.1f} s: {file} ({size_text(file.stat().st_size)})")
     print(f"    {_in_words(told['figures'])}")
     if told["elsewhere"]:
         print(f"    not in it: artifacts that somebody put elsewhere, such as {told['elsewhere'][0]}")
@@ -262,9 +263,4 @@ def _in_words(figures: Mapping[str, int]) -> str:
     """Write how much of each kind there is."""
     kinds = ((kind, count) for kind, count in figures.items() if kind != "bytes")
     counts = [f"{count:,} {kind}{'' if count == 1 else 's'}" for kind, count in kinds]
-    return f"{', '.join(counts)} ({_size(figures['bytes'])})"
-
-
-def _size(count: int) -> str:
-    """Write a number of bytes."""
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+    return f"{', '.join(counts)} ({size_text(figures['bytes'])})"

@@ -15,6 +15,7 @@ from stack.errors import StackError
 from stack.modes.at_stores import failure
 from stack.modes.choice import choose_mode, choose_mode_of_data
 from stack.modes.mode import AtStores, Mode, Program, Unneeded
+from stack.modes.report import size_text
 from stack.release.commands import open_registry
 from stack.release.deploy import unneeded_versions
 from stack.tracking import no_answer, remedy
@@ -177,9 +178,9 @@ def _show(things: Sequence[Thing], days: int) -> None:
     for kind, heading in _HEADINGS.items():
         if of_kind := [thing for thing in things if thing["kind"] == kind]:
             age = f"{days:,} days ago or more" if days else "at any time"
-            print(f"{heading.format(age=age)}: {len(of_kind):,} ({_size(_bytes(of_kind))})")
+            print(f"{heading.format(age=age)}: {len(of_kind):,} ({size_text(_bytes(of_kind))})")
             for thing in of_kind:
-                size = _size(thing["bytes"]) if thing["bytes"] else ""
+                size = size_text(thing["bytes"]) if thing["bytes"] else ""
                 print("    " + "  ".join(filter(None, (thing["id"], thing["name"], size))))
     if things:
         print(f"in all: {_in_words(things)}", flush=True)
@@ -200,10 +201,4 @@ def _bytes(things: Sequence[Thing]) -> int:
 
 
 def _in_words(things: Sequence[Thing]) -> str:
-    return f"{len(things):,} {'thing' if len(things) == 1 else 'things'}, {_size(_bytes(things))}"
-
-
-def _size(count: int) -> str:
-    if count < 1e5:
-        return f"{count / 1e3:,.1f} kB"
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+    return f"{len(things):,} {'thing' if len(things) == 1 else 'things'}, {size_text(_bytes(things))}"

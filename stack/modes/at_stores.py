@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
@@ -66,8 +67,7 @@ def _container(config: Config) -> Iterator[str]:
         if status != 0:
             raise docker_error("Compose did not build the tracking server's image", printed, STARTING)
     stopped = [it for it in config.stores.services if not _is_running(config, it)]
-    name = f"{config.project}-stores"
-    run(["docker", "rm", "--force", name])  # of a command that was killed with its engine
+    name = f"{config.project}-stores-{uuid4().hex[:8]}"
     holder, error = hold(compose_command(config, "run", "--rm", "-T", f"--name={name}", "tracking", "cat"))
     if holder is None:
         raise StackError(f"Compose can't start a container of the tracking server: {error}")

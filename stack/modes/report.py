@@ -50,3 +50,10 @@ def _addresses(config: Config) -> str:
         f"    MLflow UI    {config.elsewhere or f'{scheme}://localhost:{config.tracking_port}'}\n"
         f"    predictions  {scheme}://localhost:{config.serving_port}/invocations"
     )
+
+
+def size_text(count: int) -> str:
+    """Write a number of bytes."""
+    if count < 1e5:
+        return f"{count / 1e3:,.1f} kB"
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
