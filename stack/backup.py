@@ -9,12 +9,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,7 @@ _BACKUPS = CHECKOUT / "backups"
 # What of .env is kept; an address may hold a password.
 _KEPT_SETTINGS = ("COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "SERVING_NETWORK", *SETTINGS)
 _SECRET_SETTINGS = ("MLFLOW_TRACKING_URI", *STORE_SETTINGS)
+_BLOCK = 1024 * 1024
 _SQLITE = b"SQLite format 3\0"
 _NOT_IN_IT = (
     "not in it: images and environments, which are made again; tracking.env, model.env and the gateway's"
@@ -182,15 +184,28 @@ def restore(config: Config, named_mode: str | None, file: Path, *, replace: bool
 
 
 def _restore(program: Program, archive: IO[bytes]) -> dict[str, Any]:
-    done = subprocess.run(
-        program.command,
-        env=program.environment,
-        stdin=archive,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    return _told(done.stderr.decode(errors="replace"))
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            program.command,
+            env=program.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        assert process.stdin  # noqa: S101 - it is a pipe
+        try:
+            with suppress(BrokenPipeError):  # it has an answer, and reads no more
+                shutil.copyfileobj(archive, process.stdin, _BLOCK)
+                process.stdin.write(bytes(2 * _BLOCK))  # or else it would wait for a whole block
+                process.stdin.flush()
+            process.wait()
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # by which it ends, if it has not
+            process.wait()
+        errors.seek(0)
+        return _told(errors.read().decode(errors="replace"))
 
 
 @contextmanager
@@ -231,10 +246,12 @@ def _check(file: Path, archive: IO[bytes]) -> dict[str, Any]:
     """Return the manifest of an archive; StackError if what is in that is not as the manifest says."""
     found: dict[str, dict[str, Any]] = {}
     manifest: dict[str, Any] = {}
+    is_archive = False
     damaged = f"{file} is damaged, and nothing was changed; take another backup"
     try:
         with tarfile.open(fileobj=archive, mode="r|") as tar:
             for member in tar:
+                is_archive = is_archive or member.name == _DATABASE  # it comes first
                 content = tar.extractfile(member)
                 if content is None or member.name == _MANIFEST:
                     manifest = json.load(content) if content else manifest
@@ -242,11 +259,13 @@ def _check(file: Path, archive: IO[bytes]) -> dict[str, Any]:
                 digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
                 found[member.name] = {"size": member.size, "sha256": digest}
     except tarfile.ReadError as error:
-        if not found:
+        if not is_archive:
             raise StackError(f"{file} is no archive of ./scripts/backup; name one") from error
         raise StackError(f"{damaged} ({error})") from error
     except (tarfile.TarError, ValueError) as error:
         raise StackError(f"{damaged} ({error})") from error
+    if not is_archive:
+        raise StackError(f"{file} is no archive of ./scripts/backup; name one")
     if not manifest:
         raise StackError(f"{damaged} (it has no manifest)")
     if manifest.get("format") != FORMAT:

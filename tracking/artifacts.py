@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 _BLOCK = 1024 * 1024
+PARTIAL = ".artifact.uploading."
+"""How the names of files begin that are not whole yet: MLflow's own, which it lists nowhere."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class Directory:
             yield file, os.fstat(file.fileno()).st_size
 
     def write(self, name: str, content: IO[bytes]) -> None:
-        """Write a file, in place of one that is there."""
+        """Write a file, in place of one that is there, in one step."""
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        partial = path.with_name(f"{PARTIAL}restored")
+        with partial.open("wb") as file:
             shutil.copyfileobj(content, file, _BLOCK)
+        partial.replace(path)
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, which may be gone already, and the directories that are empty then."""

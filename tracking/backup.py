@@ -8,6 +8,7 @@ First comes the database, as a SQLite file, and then the artifacts: MLflow write
 it, so all that the database names is there. Last comes the manifest, with what is in the others.
 """
 
+import _thread
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import artifacts
@@ -34,6 +35,7 @@ FORMAT = 1
 DATABASE, ARTIFACTS, MANIFEST = "mlflow.db", "artifacts/", "manifest.json"
 """The names in an archive; stack/backup.py knows them, too."""
 _BLOCK = 1024 * 1024
+_PATIENCE = 10  # seconds, for a query that goes on
 
 
 class _Hashed:
@@ -98,6 +100,8 @@ def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> d
         count = size = 0
         kept = artifacts.at(used.artifacts, used.endpoint)
         for each in kept.files():
+            if PurePosixPath(each.name).name.startswith(artifacts.PARTIAL):
+                continue
             with kept.read(each.name) as found:
                 if found:
                     archive.add(ARTIFACTS + each.name, *found)
@@ -122,17 +126,26 @@ def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> d
     return told
 
 
-def _leave_with(stream: IO[str]) -> None:
-    """End this process when a stream ends: whoever wanted the archive is gone."""
-    while stream.read(_BLOCK):
-        pass
-    os._exit(1)
+def leave_with(stream: IO[bytes]) -> None:
+    """End this process when a stream ends: whoever started it is gone. It tidies up first.
+
+    Nothing is to be read from the stream any more.
+    """
+
+    def follow() -> None:
+        while os.read(stream.fileno(), _BLOCK):
+            pass
+        _thread.interrupt_main()
+        time.sleep(_PATIENCE)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def main() -> None:
     """Write the archive that the first line of the standard input asks for."""
-    texts = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with, args=(sys.stdin,), daemon=True).start()
+    texts = json.loads(sys.stdin.buffer.readline())
+    leave_with(sys.stdin.buffer)
     try:
         used = stores.use(os.environ)
         told = write(used, texts, sys.stdout.buffer)
@@ -141,6 +154,8 @@ def main() -> None:
         told = {"error": str(error)}
     except OSError as error:  # the disk's
         told = {"error": f"{error.filename or 'the archive'} can't be read or written: {error.strerror}"}
+    except KeyboardInterrupt:
+        sys.exit(1)
     print(json.dumps(told), file=sys.stderr)
     sys.exit(1 if "error" in told else 0)
 

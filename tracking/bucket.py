@@ -12,6 +12,7 @@ from database import StoreError
 
 _PATIENCE = 5  # seconds
 _AT_ONCE = 1000  # keys, S3's own limit
+_LONGEST = 1024  # bytes of a key, S3's own limit
 _KEYS = "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 # By the codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _CAUSES = {
@@ -89,6 +90,7 @@ class Bucket:
         """Write a file, in place of one that is there."""
         from boto3.s3.transfer import TransferConfig
 
+        self._check_name(name)
         with self._asking("write to"):
             one_at_a_time = TransferConfig(use_threads=False)  # ``content`` can be read by one only
             self._client.upload_fileobj(
@@ -97,6 +99,17 @@ class Bucket:
                 self._prefix + name,
                 Config=one_at_a_time,
                 ExtraArgs=_written_with(),
+            )
+
+    def _check_name(self, name: str) -> None:
+        """Raise StoreError if S3 takes no key of that name."""
+        try:
+            wrong = "is too long" if len(f"{self._prefix}{name}".encode()) > _LONGEST else ""
+        except UnicodeEncodeError:
+            wrong = "is no text in UTF-8"
+        if wrong:
+            raise StoreError(
+                f"S3 can't hold the artifact {name!a}: its name {wrong}; rename it where it is from"
             )
 
     def remove(self, names: Sequence[str]) -> None:

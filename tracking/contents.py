@@ -17,8 +17,8 @@ _PLACES = (
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-# The server passes these on, or they name a run's or a model's.
-_OWN = ("mlflow-artifacts:", "runs:", "models:")
+# The server passes these on, or they name a run's or a model's, or stand where a prompt has no artifacts.
+_OWN = ("mlflow-artifacts:", "runs:", "models:", "dummy-source", "prompt-template")
 
 
 def revision(file: Path) -> str:

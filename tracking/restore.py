@@ -1,7 +1,8 @@
 """Put an archive of backup.py, which comes by the standard input, into the stores: python restore.py.
 
 The artifacts come first, and then, in one transaction, the database: killed before that, this has changed
-nothing that anybody sees, and can be run again. The tracking server may run meanwhile.
+nothing that anybody sees, and can be run again. The tracking server may run meanwhile. When the standard
+input ends before this does, this does, too; so zeros come behind the archive, and nothing behind them.
 
 The last line of the standard error is JSON: what was restored, or the `error`, or that this `has_data` and so
 nothing was done. With --replace, data that are there are replaced.
@@ -10,6 +11,7 @@ nothing was done. With --replace, data that are there are replaced.
 import json
 import os
 import shutil
+import sqlite3
 import sys
 import tarfile
 import tempfile
@@ -24,7 +26,7 @@ import database
 import postgres
 import store_lock
 import stores
-from backup import ARTIFACTS, DATABASE, MANIFEST
+from backup import ARTIFACTS, DATABASE, MANIFEST, leave_with
 from database import StoreError
 
 _BLOCK = 1024 * 1024
@@ -39,10 +41,12 @@ def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[s
 
     """
     with store_lock.changing(), tempfile.TemporaryDirectory() as scratch:
-        if _has_data(used) and not replace:
+        if not replace and copier.has_data(used.database):
             return {"has_data": True}
+        _prepare(used)
         file = Path(scratch, DATABASE)
         manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
+        leave_with(archive)
         database.prepare(file, _upgrade)
         at = datetime.fromisoformat(manifest["created"])
         killed = contents.end_runs(file, int(at.timestamp() * 1000))
@@ -50,12 +54,11 @@ def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[s
         return {"figures": {**contents.figures(file), **figures}, "killed": killed}
 
 
-def _has_data(used: stores.Stores) -> bool:
-    """Whether there are data to be lost; make the database ready for MLflow, if it is not."""
+def _prepare(used: stores.Stores) -> None:
+    """Make the database ready for this MLflow, if it is not."""
     used.prepare(_upgrade)
     if used.has_postgres and postgres.revision(used.database) is None:
         _upgrade(used.database)
-    return copier.has_data(used.database)
 
 
 def _take_apart(
@@ -107,9 +110,13 @@ def main() -> None:
         told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
     except StoreError as error:
         told = {"error": str(error)}
+    except sqlite3.DatabaseError as error:  # of what was given: what is there is told of by copier.py
+        told = {"error": f"the database to be restored is damaged, or not MLflow's ({error}); take another"}
     except OSError as error:  # the disk's
         reason = f"{error.filename or 'what is in the archive'} can't be written: {error.strerror}"
         told = {"error": f"{reason}; correct that, then run this again"}
+    except KeyboardInterrupt:
+        sys.exit(1)
     print(json.dumps(told), file=sys.stderr)
     sys.exit(1 if "error" in told else 0)
 

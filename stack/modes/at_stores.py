@@ -4,14 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import uuid4
 
 from stack.config import CHECKOUT, TRACKING_ENV_FILE, Config
 from stack.errors import StackError
 from stack.modes.build_error import STARTING, docker_error
 from stack.modes.compose import compose_command, service_containers
 from stack.modes.docker_environment import base_image
-from stack.modes.engine import find_image, hold, run, run_shown
+from stack.modes.engine import Lock, find_image, run, run_shown
 from stack.modes.mode import AtStores, Program
 from stack.modes.parts import stores_of
 from stack.modes.preflight import prepare_home
@@ -57,7 +56,10 @@ def failure(said: str) -> StackError:
 
 @contextmanager
 def _container(config: Config) -> Iterator[str]:
-    """Yield the name of a container that is as the tracking server's; it may be that."""
+    """Yield the name of a container that is as the tracking server's; it may be that.
+
+    If it is not, it is a lock, too: whoever has it stops the servers of the stores at the end.
+    """
     found = service_containers(config, "tracking")
     if found and found[0]["State"]["Running"] and not found[0]["State"]["Restarting"]:
         yield str(found[0]["Id"])
@@ -67,16 +69,21 @@ def _container(config: Config) -> Iterator[str]:
         if status != 0:
             raise docker_error("Compose did not build the tracking server's image", printed, STARTING)
     stopped = [it for it in config.stores.services if not _is_running(config, it)]
-    name = f"{config.project}-stores-{uuid4().hex[:8]}"
-    holder, error = hold(compose_command(config, "run", "--rm", "-T", f"--name={name}", "tracking", "cat"))
-    if holder is None:
-        raise StackError(f"Compose can't start a container of the tracking server: {error}")
+    name = f"{config.project}-stores"
+    command = compose_command(config, "run", "--rm", "-T", f"--name={name}", "tracking", "cat")
+    lock = Lock(name, command, "another ./scripts/backup, restore or gc")
+    lock.acquire()
     try:
         yield name
     finally:
-        holder.communicate()
-        if stopped:
+        if stopped and not _comes_up(config):
             run(compose_command(config, "stop", *stopped))
+        lock.release()
+
+
+def _comes_up(config: Config) -> bool:
+    """Whether somebody has brought the stack up meanwhile, or is about to."""
+    return any(found["State"]["Status"] != "exited" for found in service_containers(config, "tracking"))
 
 
 def _is_running(config: Config, service: str) -> bool:

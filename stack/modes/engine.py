@@ -186,10 +186,11 @@ class Lock:
     it has started have ended.
     """
 
-    def __init__(self, name: str, command: list[str]) -> None:
-        """Nothing is started yet."""
+    def __init__(self, name: str, command: list[str], whose: str = "another deployment") -> None:
+        """``whose`` says who else may hold it. Nothing is started yet."""
         self._name = name
         self._command = command
+        self._whose = whose
         self._holder: subprocess.Popen[str] | None = None
         self._error = ""
 
@@ -204,7 +205,7 @@ class Lock:
             run(["docker", "rm", "--force", self._name])
         if not self._holder and self._state() == "running":
             raise LockedError(
-                f"another deployment is running (it holds the container {self._name}); wait until it ends"
+                f"{self._whose} is running (it holds the container {self._name}); wait until it ends"
             )
         if not self._holder:
             raise engine_error(self._error) or StackError(f"can't start a container: {self._error}")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import tarfile
 from contextlib import closing
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import artifacts
+import backup as tracking_backup
 import contents
 import pytest
 import restore
+import stores
 from database import StoreError
 
 from stack import backup
+from stack.config import CHECKOUT
 from stack.errors import StackError
 from stack.modes.mode import Program
+from stack.wait import wait_until
 
 
 def archive(file: Path, contents: dict[str, bytes], **changed: Any) -> Path:  # noqa: ANN401
@@ -85,11 +90,23 @@ def test_what_is_not_as_the_manifest_says_is_refused(
         opened(archive(tmp_path / "a.tar", contents, **changed))
 
 
-def test_a_tar_file_without_a_manifest_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("mlflow.db", "it has no manifest"), ("test.py", "is no archive"), ("manifest.json", "is no archive")],
+)
+def test_a_tar_file_of_something_else_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").write_text('["as docker save writes it"]')
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        tar.add(__file__, "test.py")
-    with pytest.raises(StackError, match="it has no manifest"):
+        tar.add(tmp_path / "file", name)
+    with pytest.raises(StackError, match=message):
         opened(tmp_path / "a.tar")
+
+
+def test_an_archive_that_was_cut_off_in_the_database_is_damaged(tmp_path: Path) -> None:
+    file = archive(tmp_path / "a.tar", WHOLE)
+    file.write_bytes(file.read_bytes()[:9000])
+    with pytest.raises(StackError, match="is damaged, and nothing was changed"):
+        opened(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all", bytes(range(256)) * 80], ids=len)
@@ -211,6 +228,84 @@ def test_artifacts_in_a_directory_are_read_as_they_were_written(tmp_path: Path) 
         assert gone is None
 
 
+def test_an_artifact_that_is_there_stays_whole_until_another_is(tmp_path: Path) -> None:
+    kept = artifacts.at(str(tmp_path), "")
+    kept.write("1/model", io.BytesIO(b"old"))
+
+    class Ends(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert (tmp_path / "1/model").read_bytes() == b"old"
+            return super().read(size)
+
+    kept.write("1/model", Ends(b"new"))
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["model"]
+    assert (tmp_path / "1/model").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a\udcff", "is no text in UTF-8"), ("d/" * 500 + "f" * 40, "is too long")]
+)
+def test_an_artifact_that_s3_does_not_take_is_named(name: str, reason: str) -> None:
+    bucket = artifacts.at("s3://b/prefix", "http://127.0.0.1:9")
+    with pytest.raises(StoreError, match=f"S3 can't hold the artifact .*: its name {reason}; rename it"):
+        bucket.write(name, io.BytesIO(b"x"))
+
+
+def stores_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> stores.Stores:
+    monkeypatch.setenv("STORE_DIRECTORY", str(directory))
+    return stores.Stores(f"sqlite:///{directory / 'mlflow.db'}", str(directory / "artifacts"), home=directory)
+
+
+def test_an_upload_that_is_at_work_is_not_in_a_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.artifact import local_artifact_repo
+
+    used = stores_in(tmp_path, monkeypatch)
+    used.prepare(restore._upgrade)
+    run = tmp_path / "artifacts/1/run/artifacts"
+    run.mkdir(parents=True)
+    (run / "whole").write_text("x")
+    (run / f"{local_artifact_repo._TEMP_ARTIFACT_PREFIX}abc").write_text("half")
+    file = tmp_path / "a.tar"
+    with file.open("wb") as output:
+        told = tracking_backup.write(used, {}, output)
+    with tarfile.open(file) as tar:
+        assert tar.getnames() == ["mlflow.db", "artifacts/1/run/artifacts/whole", "manifest.json"]
+    assert told["figures"]["artifact"] == 1
+
+
+def test_an_older_database_with_data_is_not_even_migrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = Path(__file__).parents[1] / "data" / "mlflow-3.10.sql"
+    before = database(tmp_path / "mlflow.db", dump.read_text()).read_bytes()
+    given = archive(tmp_path / "a.tar", WHOLE)
+    with given.open("rb") as content:
+        found = restore.restore(stores_in(tmp_path, monkeypatch), content, replace=False)
+    assert found == {"has_data": True}
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+    assert not list(tmp_path.glob("*.old-*"))
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_database_that_is_not_mlflows_or_damaged_is_told(tmp_path: Path, is_damaged: bool) -> None:
+    given = database(tmp_path / "given.db", "CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(9000));")
+    if is_damaged:
+        whole = given.read_bytes()
+        given.write_bytes(whole[:200] + b"\xff" * 4000 + whole[4200:])
+    environment = {
+        **os.environ,
+        "STORE_DIRECTORY": str(tmp_path),
+        "BACKEND_STORE_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "ARTIFACTS_DESTINATION": str(tmp_path / "artifacts"),
+    }
+    program = Program([sys.executable, str(CHECKOUT / "tracking" / "restore.py")], environment)
+    message = "the database to be restored is damaged, or not MLflow's .*; take another"
+    with backup._opened(given) as (wrapped, _), pytest.raises(StackError, match=message):
+        backup._restore(program, wrapped)
+
+
 def database(file: Path, statements: str) -> Path:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(statements)
@@ -244,7 +339,43 @@ def test_artifacts_that_somebody_put_elsewhere_are_named(tmp_path: Path) -> None
         CREATE TABLE runs (artifact_uri);
         INSERT INTO runs VALUES ('mlflow-artifacts:/1/a'), ('s3://other/1/b'), (NULL), ('runs:/a/m');
         CREATE TABLE model_versions (storage_location);
-        INSERT INTO model_versions VALUES ('file:///home/me/m');
+        INSERT INTO model_versions VALUES ('file:///home/me/m'), ('dummy-source'), ('prompt-template');
         """,
     )
     assert contents.artifacts_elsewhere(file) == ["file:///home/me/m", "s3://other/1/b"]
+
+
+@pytest.mark.parametrize("way", ["backup", "restore"])
+def test_a_program_ends_with_whoever_started_it_and_leaves_no_copy(way: str, tmp_path: Path) -> None:
+    # A database in which somebody writes makes both wait, each with its copy already there.
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    used = stores.Stores(f"sqlite:///{home / 'mlflow.db'}", str(home / "artifacts"), home=home)
+    used.prepare(restore._upgrade)
+    environment = {
+        **os.environ,
+        "STORE_DIRECTORY": str(home),
+        "BACKEND_STORE_URI": used.database,
+        "ARTIFACTS_DESTINATION": used.artifacts,
+        "TMPDIR": str(scratch),
+    }
+    given = archive(tmp_path / "a.tar", {"mlflow.db": (home / "mlflow.db").read_bytes()}).read_bytes()
+    with (
+        closing(sqlite3.connect(home / "mlflow.db", isolation_level=None)) as writer,
+        subprocess.Popen(
+            [sys.executable, str(CHECKOUT / "tracking" / f"{way}.py"), "--replace"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        assert process.stdin
+        writer.execute("BEGIN EXCLUSIVE" if way == "backup" else "BEGIN IMMEDIATE")
+        process.stdin.write(b"{}\n" if way == "backup" else given + bytes(2 * 1024 * 1024))
+        process.stdin.flush()
+        wait_until(lambda: None if any(scratch.glob("*/mlflow.db")) else "no copy yet", timeout=60)
+        process.stdin.close()
+        assert process.wait(timeout=120) == 1
+    assert list(scratch.iterdir()) == []
