@@ -54,7 +54,8 @@ def backup(config: Config, named_mode: str | None, file: Path | None) -> None:
         _back_up(mode, at_stores, file)
 
 
-def _back_up(mode: Mode, at_stores: AtStores, file: Path | None) -> None:
+def _back_up(mode: Mode, at_stores: AtStores, file: Path | None) -> dict[str, int]:
+    """Do so; return the number of rows of each table."""
     if file is None:
         file = _BACKUPS / f"{mode.config.project}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar"
         _BACKUPS.mkdir(exist_ok=True)
@@ -67,6 +68,8 @@ def _back_up(mode: Mode, at_stores: AtStores, file: Path | None) -> None:
     if told["elsewhere"]:
         print(f"    not in it: artifacts that somebody put elsewhere, such as {told['elsewhere'][0]}")
     print(f"    {_NOT_IN_IT}", flush=True)
+    rows: dict[str, int] = told["rows"]
+    return rows
 
 
 @contextmanager
@@ -127,13 +130,13 @@ def _run(program: Program, output: IO[bytes], texts: Mapping[str, str]) -> dict[
     assert process.stdin  # noqa: S101 - it is a pipe
     assert process.stderr  # noqa: S101
     try:
-        process.stdin.write(json.dumps(texts).encode() + b"\n")
-        process.stdin.flush()
-        said = process.stderr.read().decode(errors="replace")
-    except BrokenPipeError:
+        with suppress(BrokenPipeError):  # it has ended; what it wrote says why
+            process.stdin.write(json.dumps(texts).encode() + b"\n")
+            process.stdin.flush()
         said = process.stderr.read().decode(errors="replace")
     finally:
-        process.stdin.close()  # by which it ends, if it has not
+        with suppress(BrokenPipeError):
+            process.stdin.close()  # by which it ends, if it has not
         process.wait()
     return _told(said)
 
@@ -173,9 +176,9 @@ def restore(config: Config, named_mode: str | None, file: Path, *, replace: bool
                         "the stack has data, and nothing was changed; with --replace, they are backed up, and"
                         " then replaced"
                     )
-                _back_up(mode, at_stores, None)
+                rows = _back_up(mode, at_stores, None)
                 archive.seek(0)
-                told = _restore(at_stores("restore.py", "--replace"), archive)
+                told = _restore(at_stores("restore.py", "--replace", json.dumps(rows)), archive)
     print(f"restored in {time.monotonic() - since:.1f} s, as of {manifest['created']}")
     print(f"    {_in_words(told['figures'])}")
     if told["killed"]:

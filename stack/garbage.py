@@ -152,7 +152,11 @@ def _running(program: Program) -> Iterator[tuple[IO[str], Iterator[Thing]]]:
                 said.seek(0)
                 raise failure(said.read())
 
-        yield process.stdin, answers(process.stdout)
+        try:
+            yield process.stdin, answers(process.stdout)
+        finally:
+            with suppress(BrokenPipeError):  # what it did not read any more is not told of
+                process.stdin.close()
 
 
 def _found(program: Program) -> Iterator[Thing]:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,11 @@ def snapshot(uri: str, file: Path) -> dict[str, int]:
             raise
 
 
-def load(file: Path, uri: str) -> dict[str, int]:
+def load(file: Path, uri: str, known: Mapping[str, int] | None = None) -> dict[str, int]:
     """Replace all rows of a database, in one transaction, by those of an SQLite file of the same revision.
 
-    MLflow's server may run on it. Whatever fails or is killed, the database is as it was.
+    MLflow's server may run on it. Whatever fails or is killed, the database is as it was, and so it is if it
+    has other numbers of rows than are ``known``: somebody may have added some.
     Returns the number of rows of each table.
 
     Raises:
@@ -71,7 +72,31 @@ def load(file: Path, uri: str) -> dict[str, int]:
                 " MLflow migrate both"
             )
         tables, target = _tables_at(wanted), database.file_of(uri)
-        return _load_sqlite(file, target, tables) if target else _load_postgres(file, uri, tables)
+        if target:
+            return _load_sqlite(file, target, tables, known)
+        return _load_postgres(file, uri, tables, known)
+
+
+def counts(uri: str) -> dict[str, int]:
+    """Return the number of rows of each table; StoreError if the database can't be read."""
+    with _told(f"{_name(uri)} can't be read"):
+        tables = _tables_at(_revision(uri) or "")
+        with _connected(uri) as connection:
+            return _counted(lambda query: connection.exec_driver_sql(query).scalar(), tables)
+
+
+def _counted(ask: Callable[[str], Any], tables: Tables) -> dict[str, int]:
+    return {table: ask(f"SELECT count(*) FROM {quote(table)}") for table in tables}  # noqa: S608
+
+
+def _check_known(found: Mapping[str, int], known: Mapping[str, int] | None) -> None:
+    """Raise StoreError if there are other numbers of rows, but for what MLflow's server makes by itself."""
+    for table in set(found) & set(known or ()) - set(_OWN_TABLES):
+        if known and found[table] != known[table]:
+            raise StoreError(
+                f"somebody has logged or deleted something meanwhile ({table} had {known[table]:,} rows, and"
+                f" has {found[table]:,}), so nothing was changed; run this again when nobody does"
+            )
 
 
 def has_data(uri: str) -> bool:
@@ -109,7 +134,7 @@ def _snapshot_sqlite(source: Path, file: Path) -> dict[str, int]:
         }
 
 
-def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
+def _load_sqlite(file: Path, target: Path, tables: Tables, known: Mapping[str, int] | None) -> dict[str, int]:
     with (
         closing(sqlite3.connect(target, timeout=_PATIENCE, isolation_level=None, uri=True)) as connection,
         closing(_open(file)) as source,
@@ -118,6 +143,7 @@ def _load_sqlite(file: Path, target: Path, tables: Tables) -> dict[str, int]:
         connection.execute("PRAGMA foreign_keys=OFF")  # else, rows that are deleted take others with them
         connection.execute("ATTACH ? AS source", (_read_only(file),))
         connection.execute("BEGIN IMMEDIATE")
+        _check_known(_counted(lambda query: connection.execute(query).fetchone()[0], tables), known)
         for table, columns in tables.items():
             names = listed(columns)
             connection.execute(f"DELETE FROM main.{quote(table)}")  # noqa: S608
@@ -206,7 +232,7 @@ def _snapshot_postgres(uri: str, file: Path) -> dict[str, int]:
         return _compared(read, _digests(copy, tables))
 
 
-def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
+def _load_postgres(file: Path, uri: str, tables: Tables, known: Mapping[str, int] | None) -> dict[str, int]:
     import refusals
 
     name = _name(uri)
@@ -217,7 +243,9 @@ def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
                 raise StoreError(
                     f"{name} would not take a row of {file}: {found}; correct that where it is from"
                 )
-        _empty(connection, tables, name)
+        _lock(connection, tables, name)
+        _check_known(_counted(lambda query: connection.exec_driver_sql(query).scalar(), tables), known)
+        connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
         driver, written = _driver(connection), {}
         for table in ordered:
             columns = tables[table.name]
@@ -230,8 +258,8 @@ def _load_postgres(file: Path, uri: str, tables: Tables) -> dict[str, int]:
         )
 
 
-def _empty(connection: Any, tables: Tables, name: str) -> None:  # noqa: ANN401
-    """Delete all rows of these tables, which nobody else can use from then on.
+def _lock(connection: Any, tables: Tables, name: str) -> None:  # noqa: ANN401
+    """Let nobody else use these tables from now on.
 
     Whoever uses some of them and waits for others would wait for this, and this for him. So this gives way.
     """
@@ -242,7 +270,7 @@ def _empty(connection: Any, tables: Tables, name: str) -> None:  # noqa: ANN401
     while True:
         try:
             with connection.begin_nested():
-                connection.exec_driver_sql(f"TRUNCATE {listed(tables)}")
+                connection.exec_driver_sql(f"LOCK TABLE {listed(tables)} IN ACCESS EXCLUSIVE MODE")
         except OperationalError as error:
             if getattr(error.orig, "pgcode", None) not in _IN_USE:
                 raise

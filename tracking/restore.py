@@ -5,7 +5,8 @@ nothing that anybody sees, and can be run again. The tracking server may run mea
 input ends before this does, this does, too; so zeros come behind the archive, and nothing behind them.
 
 The last line of the standard error is JSON: what was restored, or the `error`, or that this `has_data` and so
-nothing was done. With --replace, data that are there are replaced.
+nothing was done. With --replace ROWS, data that are there are replaced, if each table has so many rows: in
+JSON, as backup.py tells them.
 """
 
 import json
@@ -15,6 +16,7 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -33,24 +35,32 @@ _BLOCK = 1024 * 1024
 _NEWER = "restore it with the lock/ that is in it"
 
 
-def restore(used: stores.Stores, archive: IO[bytes], *, replace: bool) -> dict[str, Any]:
+def restore(
+    used: stores.Stores,
+    archive: IO[bytes],
+    replaced: Mapping[str, int] | None = None,
+    on_read: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
     """Restore an archive; return what was restored, or that there are data.
+
+    ``replaced`` has the rows that may be replaced. ``on_read`` is called when the archive is read.
 
     Raises:
         StoreError: if that can't be done; then the database is as it was.
 
     """
     with store_lock.changing(), tempfile.TemporaryDirectory() as scratch:
-        if not replace and copier.has_data(used.database):
+        if replaced is None and copier.has_data(used.database):
             return {"has_data": True}
         _prepare(used)
+        known = copier.counts(used.database) if replaced is None else replaced
         file = Path(scratch, DATABASE)
         manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
-        leave_with(archive)
+        on_read()
         database.prepare(file, _upgrade)
         at = datetime.fromisoformat(manifest["created"])
         killed = contents.end_runs(file, int(at.timestamp() * 1000))
-        copier.load(file, used.database)
+        copier.load(file, used.database, known)
         return {"figures": {**contents.figures(file), **figures}, "killed": killed}
 
 
@@ -107,7 +117,8 @@ def main() -> None:
     try:
         used = stores.use(os.environ)
         used.check()
-        told = restore(used, sys.stdin.buffer, replace="--replace" in sys.argv)
+        replaced = json.loads(sys.argv[2]) if "--replace" in sys.argv else None
+        told = restore(used, sys.stdin.buffer, replaced, lambda: leave_with(sys.stdin.buffer))
     except StoreError as error:
         told = {"error": str(error)}
     except sqlite3.DatabaseError as error:  # of what was given: what is there is told of by copier.py

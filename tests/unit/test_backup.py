@@ -15,6 +15,7 @@ from typing import Any
 import artifacts
 import backup as tracking_backup
 import contents
+import mlflow_internals
 import pytest
 import restore
 import stores
@@ -282,10 +283,27 @@ def test_an_older_database_with_data_is_not_even_migrated(
     before = database(tmp_path / "mlflow.db", dump.read_text()).read_bytes()
     given = archive(tmp_path / "a.tar", WHOLE)
     with given.open("rb") as content:
-        found = restore.restore(stores_in(tmp_path, monkeypatch), content, replace=False)
+        found = restore.restore(stores_in(tmp_path, monkeypatch), content)
     assert found == {"has_data": True}
     assert (tmp_path / "mlflow.db").read_bytes() == before
     assert not list(tmp_path.glob("*.old-*"))
+
+
+def test_nothing_is_replaced_if_somebody_logs_after_the_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, given = stores_in(tmp_path, monkeypatch), tmp_path / "a.tar"
+    used.prepare(mlflow_internals.upgrade_database)
+    with given.open("wb") as output:
+        rows = tracking_backup.write(used, {}, output)["rows"]
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection, connection:
+        connection.execute("INSERT INTO experiments (experiment_id, name) VALUES (1, 'new')")
+    with given.open("rb") as content, pytest.raises(StoreError, match="experiments had 0 rows, and has 1"):
+        restore.restore(used, content, rows)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        assert connection.execute("SELECT name FROM experiments").fetchall() == [("new",)]
+    with given.open("rb") as content:
+        assert restore.restore(used, content, {**rows, "experiments": 1})["figures"]["experiment"] == 0
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])
@@ -364,7 +382,7 @@ def test_a_program_ends_with_whoever_started_it_and_leaves_no_copy(way: str, tmp
     with (
         closing(sqlite3.connect(home / "mlflow.db", isolation_level=None)) as writer,
         subprocess.Popen(
-            [sys.executable, str(CHECKOUT / "tracking" / f"{way}.py"), "--replace"],
+            [sys.executable, str(CHECKOUT / "tracking" / f"{way}.py"), "--replace", "{}"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -300,6 +300,19 @@ def test_a_table_of_the_users_own_that_refers_to_mlflows_keeps_its_rows(file: Pa
     assert change(target, "SELECT count(*) FROM workspaces") == 1
 
 
+def test_a_database_with_more_rows_than_are_known_is_left_alone(file: Path, target: str) -> None:
+    known = copier.counts(target)
+    change(target, "INSERT INTO experiments (experiment_id, name, workspace) VALUES (9, 'new', 'default')")
+    before = copied(target)
+    with pytest.raises(
+        StoreError, match=r"logged or deleted something meanwhile \(experiments had 0 rows, and"
+    ):
+        copier.load(file, target, known)
+    assert copied(target) == before
+    change(target, "DELETE FROM experiments WHERE experiment_id = 9")
+    copier.load(file, target, known)
+
+
 def test_a_copy_that_differs_is_not_kept(file: Path, target: str) -> None:
     before = copied(target)
     if target.startswith("sqlite"):
