@@ -13,12 +13,13 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -81,8 +82,15 @@ class _Archive:
         self._tar.close()
 
 
-def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> dict[str, Any]:
+def write(
+    used: stores.Stores,
+    texts: Mapping[str, str],
+    output: IO[bytes],
+    on_begin: Callable[[str], object] = lambda _: None,
+) -> dict[str, Any]:
     """Write the archive; return its manifest without the files.
+
+    ``on_begin`` gets the directory for what is not needed afterwards.
 
     Raises:
         StoreError: if that can't be done.
@@ -91,6 +99,7 @@ def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> d
     archive = _Archive(output)
     began = datetime.now(UTC)
     with store_lock.reading(), tempfile.TemporaryDirectory() as scratch:
+        on_begin(scratch)
         file = Path(scratch, DATABASE)
         rows = copier.snapshot(used.database, file)
         revision, figures = contents.revision(file), contents.figures(file)
@@ -126,8 +135,8 @@ def write(used: stores.Stores, texts: Mapping[str, str], output: IO[bytes]) -> d
     return told
 
 
-def leave_with(stream: IO[bytes]) -> None:
-    """End this process when a stream ends: whoever started it is gone. It tidies up first.
+def leave_with(stream: IO[bytes], scratch: str) -> None:
+    """End this process when a stream ends: whoever started it is gone. Nothing is left in ``scratch``.
 
     Nothing is to be read from the stream any more.
     """
@@ -137,6 +146,7 @@ def leave_with(stream: IO[bytes]) -> None:
             pass
         _thread.interrupt_main()
         time.sleep(_PATIENCE)
+        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -145,10 +155,9 @@ def leave_with(stream: IO[bytes]) -> None:
 def main() -> None:
     """Write the archive that the first line of the standard input asks for."""
     texts = json.loads(sys.stdin.buffer.readline())
-    leave_with(sys.stdin.buffer)
     try:
         used = stores.use(os.environ)
-        told = write(used, texts, sys.stdout.buffer)
+        told = write(used, texts, sys.stdout.buffer, lambda it: leave_with(sys.stdin.buffer, it))
         sys.stdout.buffer.flush()
     except StoreError as error:
         told = {"error": str(error)}

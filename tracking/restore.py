@@ -39,11 +39,12 @@ def restore(
     used: stores.Stores,
     archive: IO[bytes],
     replaced: Mapping[str, int] | None = None,
-    on_read: Callable[[], object] = lambda: None,
+    on_read: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Restore an archive; return what was restored, or that there are data.
 
-    ``replaced`` has the rows that may be replaced. ``on_read`` is called when the archive is read.
+    ``replaced`` has the rows that may be replaced. When the archive is read, ``on_read`` gets the
+    directory for what is not needed afterwards.
 
     Raises:
         StoreError: if that can't be done; then the database is as it was.
@@ -56,7 +57,7 @@ def restore(
         known = copier.counts(used.database) if replaced is None else replaced
         file = Path(scratch, DATABASE)
         manifest, figures = _take_apart(archive, file, artifacts.at(used.artifacts, used.endpoint))
-        on_read()
+        on_read(scratch)
         database.prepare(file, _upgrade)
         at = datetime.fromisoformat(manifest["created"])
         killed = contents.end_runs(file, int(at.timestamp() * 1000))
@@ -118,7 +119,7 @@ def main() -> None:
         used = stores.use(os.environ)
         used.check()
         replaced = json.loads(sys.argv[2]) if "--replace" in sys.argv else None
-        told = restore(used, sys.stdin.buffer, replaced, lambda: leave_with(sys.stdin.buffer))
+        told = restore(used, sys.stdin.buffer, replaced, lambda it: leave_with(sys.stdin.buffer, it))
     except StoreError as error:
         told = {"error": str(error)}
     except sqlite3.DatabaseError as error:  # of what was given: what is there is told of by copier.py

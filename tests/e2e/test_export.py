@@ -236,7 +236,7 @@ def test_kserves_pod_answers_too(docker_stack: Stack, tmp_path: Path) -> None:
 def test_a_directory_that_holds_anything_is_refused(docker_stack: Stack) -> None:
     told = docker_stack.script("export", "kubernetes", "--output", "docs", check=False)
     assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith(f"export: {docker_stack.checkout}/docs holds company-wall.md, ")
+    assert told.stderr.startswith(f"export: {docker_stack.checkout}/docs holds backup.md, ")
 
 
 def test_without_docker_there_is_nothing_to_export(native_stack: Stack, tmp_path: Path) -> None:
