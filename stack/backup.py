@@ -61,7 +61,8 @@ def _back_up(mode: Mode, at_stores: AtStores, file: Path | None) -> dict[str, in
         _BACKUPS.mkdir(exist_ok=True)
     since = time.monotonic()
     with _placed(file) as output:
-        told = _run(at_stores("backup.py"), output, _texts(mode))
+        texts = json.dumps(_texts(mode)).encode() + b"\n"
+        told = _run(at_stores("backup.py"), output, io.BytesIO(texts))
     took = time.monotonic() - since
     print(f"backed up in {took:.1f} s: {file} ({size_text(file.stat().st_size)})")
     print(f"    {_in_words(told['figures'])}")
@@ -117,28 +118,30 @@ def _settings() -> dict[str, str]:
     return {name: value for name in kept if (value := found.get(name))}
 
 
-def _run(program: Program, output: IO[bytes], texts: Mapping[str, str]) -> dict[str, Any]:
-    """Let a program of tracking/ write to a file; return what it told."""
-    process = subprocess.Popen(
-        program.command,
-        env=program.environment,
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdin  # noqa: S101 - it is a pipe
-    assert process.stderr  # noqa: S101
-    try:
-        with suppress(BrokenPipeError):  # it has ended; what it wrote says why
-            process.stdin.write(json.dumps(texts).encode() + b"\n")
-            process.stdin.flush()
-        said = process.stderr.read().decode(errors="replace")
-    finally:
-        with suppress(BrokenPipeError):
-            process.stdin.close()  # by which it ends, if it has not
-        process.wait()
-    return _told(said)
+def _run(program: Program, output: IO[bytes] | int, *given: IO[bytes]) -> dict[str, Any]:
+    """Give files to a program of tracking/, which writes to ``output``; return what it told."""
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            program.command,
+            env=program.environment,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        assert process.stdin  # noqa: S101 - it is a pipe
+        try:
+            with suppress(BrokenPipeError):  # it reads no more; what it wrote says why
+                for each in given:
+                    shutil.copyfileobj(each, process.stdin, _BLOCK)
+                process.stdin.flush()
+            process.wait()
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # by which it ends, if it has not
+            process.wait()
+        errors.seek(0)
+        return _told(errors.read().decode(errors="replace"))
 
 
 def _told(said: str) -> dict[str, Any]:
@@ -187,28 +190,8 @@ def restore(config: Config, named_mode: str | None, file: Path, *, replace: bool
 
 
 def _restore(program: Program, archive: IO[bytes]) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            program.command,
-            env=program.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-        assert process.stdin  # noqa: S101 - it is a pipe
-        try:
-            with suppress(BrokenPipeError):  # it has an answer, and reads no more
-                shutil.copyfileobj(archive, process.stdin, _BLOCK)
-                process.stdin.write(bytes(2 * _BLOCK))  # or else it would wait for a whole block
-                process.stdin.flush()
-            process.wait()
-        finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()  # by which it ends, if it has not
-            process.wait()
-        errors.seek(0)
-        return _told(errors.read().decode(errors="replace"))
+    """Give an archive to restore.py; without zeros behind it, that would wait for a whole block."""
+    return _run(program, subprocess.DEVNULL, archive, io.BytesIO(bytes(2 * _BLOCK)))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,7 @@ def _snapshot_sqlite(source: Path, file: Path) -> dict[str, int]:
     with closing(sqlite3.connect(source, timeout=_PATIENCE)) as connection:
         connection.execute("VACUUM INTO ?", (str(file),))
     with closing(sqlite3.connect(file)) as connection:
-        count = "SELECT count(*) FROM "
-        return {
-            table: connection.execute(count + quote(table)).fetchone()[0] for table in _tables(connection)
-        }
+        return _counted(lambda query: connection.execute(query).fetchone()[0], _tables(connection))
 
 
 def _load_sqlite(file: Path, target: Path, tables: Tables, known: Mapping[str, int] | None) -> dict[str, int]:
@@ -177,6 +175,7 @@ def _tables(connection: sqlite3.Connection) -> Tables:
     return tables
 
 
+@cache
 def _tables_at(revision: str) -> Tables:
     """Return the tables that MLflow's migrations make up to a revision."""
     import mlflow_internals

@@ -25,7 +25,6 @@ import artifacts
 import contents
 import copier
 import database
-import postgres
 import store_lock
 import stores
 from backup import ARTIFACTS, DATABASE, MANIFEST, leave_with
@@ -68,7 +67,7 @@ def restore(
 def _prepare(used: stores.Stores) -> None:
     """Make the database ready for this MLflow, if it is not."""
     used.prepare(_upgrade)
-    if used.has_postgres and postgres.revision(used.database) is None:
+    if used.revision() is None:
         _upgrade(used.database)
 
 

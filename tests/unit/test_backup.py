@@ -165,7 +165,8 @@ def test_a_backup_never_replaces_a_file_and_leaves_none_when_it_fails(tmp_path: 
 
 def told_by(program: str, tmp_path: Path) -> dict[str, Any]:
     with (tmp_path / "out").open("wb") as output:
-        return backup._run(Program([sys.executable, "-c", program], dict(os.environ)), output, {"a": "b"})
+        given = io.BytesIO(b'{"a": "b"}\n')
+        return backup._run(Program([sys.executable, "-c", program], dict(os.environ)), output, given)
 
 
 def test_what_a_program_tells_last_is_its_result(tmp_path: Path) -> None:
